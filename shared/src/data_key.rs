@@ -1,0 +1,288 @@
+//! Personal data at rest: sealed with an AEAD where it must be read again, hashed under a key where it only
+//! has to be compared.
+//!
+//! A plain hash of a 16-digit or a phone number is reversed by counting through all of them, so hashes are
+//! HMAC-SHA256 under `DATA_KEY` (RFC 2104), cut to 128 bits (NIST SP 800-107 r1 §5.1). Sealed values are
+//! XChaCha20-Poly1305 with a random 192-bit nonce, bound to the row they belong to. Both name the key they
+//! were made with, so that a key can be replaced while older values stay readable.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, Key, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::Mac as _;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+
+use crate::domain::{Nik, PhoneNumber};
+
+type HmacSha256 = hmac::Hmac<Sha256>;
+
+const NONCE_BYTES: usize = 24;
+const HASH_BYTES: usize = 16;
+
+/// The keyed hash of a NIK or a number: `ID:HEX`, the key's name and 32 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyedHash(String);
+
+impl KeyedHash {
+    /// The stored and printed form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight hexadecimal digits, enough to find a row's lines in a log.
+    pub fn short(&self) -> &str {
+        let hex = self.0.split_once(':').map_or(self.0.as_str(), |(_, hex)| hex);
+        hex.get(..8).unwrap_or(hex)
+    }
+}
+
+impl fmt::Display for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyedHash {
+    type Err = DataKeyError;
+
+    fn from_str(text: &str) -> Result<Self, DataKeyError> {
+        let well_formed = text.split_once(':').is_some_and(|(id, hex)| {
+            is_key_id(id) && hex.len() == 2 * HASH_BYTES && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(DataKeyError::NotAHash) }
+    }
+}
+
+/// What is wrong with a key, a hash or a sealed value. Never quotes any of them.
+#[derive(Debug, thiserror::Error)]
+pub enum DataKeyError {
+    /// `DATA_KEY` holds no key.
+    #[error("DATA_KEY is empty; give one or more lines ID:BASE64 of 32 bytes, newest first")]
+    Empty,
+    /// One line is not a key.
+    #[error("line {line} of DATA_KEY is not ID:BASE64 of 32 bytes (ID: up to 16 letters, digits, '-' or '_')")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Two lines name the same key.
+    #[error("line {line} of DATA_KEY names a key that an earlier line names already")]
+    Twice {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The value was sealed with a key that is not in `DATA_KEY`.
+    #[error("sealed with key '{id}', which DATA_KEY does not hold; add that line back")]
+    UnknownKey {
+        /// The key's name.
+        id: String,
+    },
+    /// The value was changed, cut, or moved to another row.
+    #[error("a sealed value does not open: it was changed, cut, or belongs to another row")]
+    Broken,
+    /// Not the printed form of a keyed hash.
+    #[error("not a keyed hash; it looks like 1:0123456789abcdef0123456789abcdef, as logs and pages show it")]
+    NotAHash,
+}
+
+struct DataKey {
+    id: String,
+    hasher: HmacSha256,
+    cipher: XChaCha20Poly1305,
+}
+
+/// The keys of `DATA_KEY`, newest first; seals and hashes with the newest, opens with any.
+pub struct DataKeys(Vec<DataKey>);
+
+impl fmt::Debug for DataKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+fn is_key_id(id: &str) -> bool {
+    (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+impl DataKeys {
+    /// Reads lines `ID:BASE64`, newest first; a bare BASE64 is key `1`. Empty lines do not count.
+    pub fn parse(text: &SecretString) -> Result<Self, DataKeyError> {
+        let mut keys: Vec<DataKey> = Vec::new();
+        for (index, line) in text.expose_secret().lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() {
+                continue;
+            }
+            let number = index + 1;
+            let (id, encoded) = line.split_once(':').unwrap_or(("1", line));
+            let bytes = STANDARD.decode(encoded.trim()).map_err(|_| DataKeyError::Line { line: number })?;
+            let secret: [u8; 32] = bytes.try_into().map_err(|_| DataKeyError::Line { line: number })?;
+            if !is_key_id(id) {
+                return Err(DataKeyError::Line { line: number });
+            }
+            if keys.iter().any(|known| known.id == id) {
+                return Err(DataKeyError::Twice { line: number });
+            }
+            keys.push(DataKey::new(id, &secret));
+        }
+        if keys.is_empty() { Err(DataKeyError::Empty) } else { Ok(Self(keys)) }
+    }
+
+    /// A fresh random key in the form [`parse`](Self::parse) reads.
+    pub fn generate() -> SecretString {
+        let key: [u8; 32] = rand::random();
+        SecretString::from(format!("1:{}\n", STANDARD.encode(key)))
+    }
+
+    /// The newest key's hash of a NIK.
+    pub fn nik_hash(&self, nik: &Nik) -> KeyedHash {
+        self.0[0].hash(b"nik", nik.expose().as_bytes())
+    }
+
+    /// A NIK's hash under every key, newest first: rows seeded before a rotation carry an older one.
+    pub fn nik_hashes(&self, nik: &Nik) -> Vec<KeyedHash> {
+        self.0.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
+    }
+
+    /// The newest key's hash of a number.
+    pub fn number_hash(&self, number: &PhoneNumber) -> KeyedHash {
+        self.0[0].hash(b"number", number.expose().as_bytes())
+    }
+
+    /// Seals `clear` for `place` (a row, a column): opened only with the same place.
+    /// Layout: length of the key's name, the name, the nonce, the ciphertext with its tag.
+    pub fn seal(&self, place: &[u8], clear: &[u8]) -> Vec<u8> {
+        let key = &self.0[0];
+        let nonce = XNonce::from(rand::random::<[u8; NONCE_BYTES]>());
+        let sealed = key
+            .cipher
+            .encrypt(&nonce, Payload { msg: clear, aad: place })
+            .expect("XChaCha20-Poly1305 only refuses messages over 256 GiB");
+        let mut out = Vec::with_capacity(1 + key.id.len() + NONCE_BYTES + sealed.len());
+        out.push(u8::try_from(key.id.len()).expect("a key's name has at most 16 bytes"));
+        out.extend_from_slice(key.id.as_bytes());
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        out
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same place.
+    pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DataKeyError> {
+        let (&id_bytes, rest) = sealed.split_first().ok_or(DataKeyError::Broken)?;
+        let (id, rest) = rest.split_at_checked(id_bytes.into()).ok_or(DataKeyError::Broken)?;
+        let (nonce, body) = rest.split_at_checked(NONCE_BYTES).ok_or(DataKeyError::Broken)?;
+        let id = str::from_utf8(id).map_err(|_| DataKeyError::Broken)?;
+        let key = self
+            .0
+            .iter()
+            .find(|key| key.id == id)
+            .ok_or_else(|| DataKeyError::UnknownKey { id: id.chars().filter(|c| c.is_ascii_graphic()).collect() })?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| DataKeyError::Broken)?;
+        key.cipher.decrypt(&nonce, Payload { msg: body, aad: place }).map_err(|_| DataKeyError::Broken)
+    }
+}
+
+impl DataKey {
+    /// Two keys are derived from the one secret, so that hashing and sealing never share one.
+    fn new(id: &str, secret: &[u8; 32]) -> Self {
+        let derive = |purpose: &[u8]| -> [u8; 32] {
+            let mut mac = new_hmac(secret);
+            mac.update(purpose);
+            mac.finalize().into_bytes().into()
+        };
+        Self {
+            id: id.to_owned(),
+            hasher: new_hmac(&derive(b"nightly-sync hash v1")),
+            cipher: XChaCha20Poly1305::new(&Key::<XChaCha20Poly1305>::from(derive(b"nightly-sync seal v1"))),
+        }
+    }
+
+    fn hash(&self, kind: &[u8], value: &[u8]) -> KeyedHash {
+        use std::fmt::Write as _;
+        let mut mac = self.hasher.clone();
+        mac.update(kind);
+        mac.update(&[0]);
+        mac.update(value);
+        let bytes = mac.finalize().into_bytes();
+        let mut text = String::with_capacity(self.id.len() + 1 + 2 * HASH_BYTES);
+        text.push_str(&self.id);
+        text.push(':');
+        for byte in &bytes[..HASH_BYTES] {
+            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        KeyedHash(text)
+    }
+}
+
+fn new_hmac(secret: &[u8; 32]) -> HmacSha256 {
+    <HmacSha256 as hmac::KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(text: &str) -> DataKeys {
+        DataKeys::parse(&SecretString::from(text)).unwrap()
+    }
+
+    const OLD: &str = "old:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const NEW: &str = "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+    #[test]
+    fn a_value_opens_only_at_its_place_and_with_its_key() {
+        let old = keys(OLD);
+        let sealed = old.seal(b"row 1", b"3171234567890001");
+        assert_eq!(old.open(b"row 1", &sealed).unwrap(), b"3171234567890001");
+        assert!(matches!(old.open(b"row 2", &sealed), Err(DataKeyError::Broken)));
+        let rotated = keys(&format!("{NEW}\n{OLD}"));
+        assert_eq!(rotated.open(b"row 1", &sealed).unwrap(), b"3171234567890001");
+        assert!(matches!(keys(NEW).open(b"row 1", &sealed), Err(DataKeyError::UnknownKey { id }) if id == "old"));
+    }
+
+    #[test]
+    fn a_changed_or_cut_value_does_not_open() {
+        let keys = keys(OLD);
+        let sealed = keys.seal(b"row", b"clear");
+        for cut in 0..sealed.len() {
+            assert!(keys.open(b"row", &sealed[..cut]).is_err(), "cut to {cut} bytes");
+        }
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(keys.open(b"row", &changed).is_err(), "byte {at} changed");
+        }
+    }
+
+    #[test]
+    fn hashes_name_their_key_and_differ_by_kind_and_key() {
+        let nik: Nik = "3171234567890001".parse().unwrap();
+        let rotated = keys(&format!("{NEW}\n{OLD}"));
+        let all = rotated.nik_hashes(&nik);
+        assert_eq!(all.len(), 2);
+        assert!(all[0].as_str().starts_with("new:") && all[1].as_str().starts_with("old:"));
+        assert_eq!(all[0], rotated.nik_hash(&nik));
+        assert_ne!(all[0].short(), all[1].short());
+        assert_eq!(all[0].as_str().parse::<KeyedHash>().unwrap(), all[0]);
+        assert!("3171234567890001".parse::<KeyedHash>().is_err());
+    }
+
+    #[test]
+    fn bad_keys_are_named_by_line_and_never_quoted() {
+        for (text, says) in [
+            ("", "empty"),
+            ("1:c2hvcnQ=", "line 1"),
+            (&format!("{OLD}\nold:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="), "line 2"),
+            ("a b:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "line 1"),
+        ] {
+            let error = DataKeys::parse(&SecretString::from(text)).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+            assert!(!error.contains("AAAA") && !error.contains("c2hv"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What can go wrong with a ledger.
+
+use std::path::PathBuf;
+
+/// A ledger's failure. Never quotes a row.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process acts on this ledger (SQLite only).
+    #[error("{} is in use by another process (its lock is {})", path.display(), lock.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+        /// The file whose OS lock is held.
+        lock: PathBuf,
+    },
+    /// The run lock was lost to another process: nothing was written.
+    #[error("another process took over the run lock of this job and date; nothing more was written")]
+    Fenced,
+    /// A file cannot be made, opened or locked.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("the ledger's tables could not be brought up to date")]
+    Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database refused or failed.
+    #[error("the ledger's database failed while it was to {doing}")]
+    Database {
+        /// The verb, as in "claim rows".
+        doing: &'static str,
+        /// What the database says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something stored cannot be understood: another version wrote it, or it was edited by hand.
+    #[error("the ledger holds a {what} that this version does not understand")]
+    Foreign {
+        /// Which value.
+        what: &'static str,
+    },
+}

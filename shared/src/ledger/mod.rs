@@ -1,0 +1,151 @@
+//! The ledger port: the truth about every run and every row. RabbitMQ, or the in-process queue, only moves
+//! messages; whatever it loses, repeats or reorders is put right from here.
+//!
+//! Verbs of intent, in batches: an adapter turns each call into one transaction (or one statement), never
+//! into one per row. [`Ledger`] is the side that acts, [`LedgerView`] the side that is looked at. Both
+//! adapters run the conformance suite in `tests/`; what they do differently is declared:
+//!
+//! | | SQLite | Postgres |
+//! | --- | --- | --- |
+//! | processes that act at once | one, held by an OS file lock | any number |
+//! | clock of leases | this process's [`Clock`](crate::clock::Clock) | the database's |
+//! | leases of a dead process | void at the next open, the lock proves the death | void when they run out |
+//!
+//! The states of a row, and who may move it from one to the next, are drawn in `docs/state-machine.md`.
+
+mod error;
+mod row;
+mod run;
+pub mod sqlite;
+mod view;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use error::LedgerError;
+pub use row::{
+    Burial, Claim, ClaimRequest, Claimed, RowMessage, Intent, Order, Record, Recorded, RowKey, SeedRow, Settlement, Seeded,
+};
+pub use run::{
+    DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState, Selection, Snapshot,
+};
+pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Tally};
+
+use crate::data_key::KeyedHash;
+use crate::domain::RunDate;
+
+/// The acting side.
+#[async_trait]
+pub trait Ledger: LedgerView {
+    // The run lock and the run's life.
+
+    /// Takes the lock of a job and date, or tells until when another holds it. A lease that ran out is taken
+    /// over with a higher epoch, which fences off the former holder's writes.
+    async fn lock(&self, job: &str, date: RunDate, holder: &str, lease: Duration) -> Result<LockAttempt, LedgerError>;
+
+    /// Makes the lease run anew from now. False: it was lost, and the holder must stop writing.
+    async fn renew_lock(&self, fence: &Fence, lease: Duration) -> Result<bool, LedgerError>;
+
+    /// Gives the lock back, if it is still held.
+    async fn unlock(&self, fence: &Fence) -> Result<(), LedgerError>;
+
+    /// Opens a run in state `seeding`, ordered after every run before it.
+    async fn open_run(&self, fence: &Fence, run: NewRun) -> Result<Run, LedgerError>;
+
+    /// Puts these rows in the place of whatever the snapshot holds between the two sheet rows, both included.
+    /// Refused once the snapshot is complete.
+    async fn seed(&self, fence: &Fence, run: RunId, rows: Seeded) -> Result<(), LedgerError>;
+
+    /// Cuts the snapshot to its limit, decides duplicates and conflicts, and marks it complete: from here on
+    /// rows may be published. A snapshot that is complete already is left as it is.
+    async fn complete_snapshot(&self, fence: &Fence, run: RunId, snapshot: Snapshot) -> Result<(), LedgerError>;
+
+    /// Opens a new generation of each dead letter that matches and is still open, and tells how many.
+    async fn replay(&self, replay: Replay) -> Result<u64, LedgerError>;
+
+    /// Closes the run if its snapshot is complete and no row is open. False: something is still open, or
+    /// somebody else closed it.
+    async fn close_run(&self, run: RunId) -> Result<bool, LedgerError>;
+
+    /// Gives up a dry run, whose rows need no outcome.
+    async fn abandon_run(&self, fence: &Fence, run: RunId) -> Result<(), LedgerError>;
+
+    /// Notes what an operator did.
+    async fn note_act(&self, act: Act) -> Result<(), LedgerError>;
+
+    // Publishing and sweeping: one mechanism. A row comes due when it was never confirmed published, when its
+    // claim's lease ran out, when it is retrying past its due time, or when it waited long in an idle queue.
+
+    /// Takes up to `terms.limit` rows that are due, in sheet order, and stamps them so that they do not come
+    /// due again at once. Rows are those of `terms.run`, or of every open run.
+    async fn take_due(&self, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError>;
+
+    /// The queue confirmed these: they come due again only after `stale_after`.
+    async fn note_published(&self, rows: &[RowKey], stale_after: Duration) -> Result<(), LedgerError>;
+
+    /// The queue lost everything it held (an in-process queue after a restart): every open row of the run
+    /// comes due at once.
+    async fn forget_published(&self, run: RunId) -> Result<(), LedgerError>;
+
+    // A row's way through a worker.
+
+    /// Claims rows for one worker; answers in the order asked. What the ledger can decide by itself
+    /// (superseded, already applied) it decides here.
+    async fn claim(&self, requests: &[ClaimRequest], lease: Duration) -> Result<Vec<Claim>, LedgerError>;
+
+    /// Records what is about to be written, before it is. False: the claim is no longer ours.
+    async fn record_intents(&self, intents: &[Intent]) -> Result<Vec<bool>, LedgerError>;
+
+    /// Records how claims ended; refused where the claim's epoch is no longer the row's.
+    async fn record(&self, records: &[Record]) -> Result<Vec<Recorded>, LedgerError>;
+
+    /// Completes dead letters: a failed row becomes `dead_lettered` and its dead letter stands, in one
+    /// transaction. A row that did not fail (its message merely died) goes back to pending. Idempotent.
+    async fn bury(&self, burials: &[Burial]) -> Result<(), LedgerError>;
+
+    // Shared state of the fleet.
+
+    /// Shuts the gate: nobody calls the FHIR server before it opens. It lapses by itself.
+    async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError>;
+
+    /// Opens the gate.
+    async fn open_gate(&self) -> Result<(), LedgerError>;
+
+    /// Takes or keeps a periodic duty for one lease. False: another process has it.
+    async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError>;
+}
+
+/// The side that is looked at: the command line, the report, the dashboard.
+#[async_trait]
+pub trait LedgerView: Send + Sync {
+    /// One run.
+    async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError>;
+
+    /// Runs that are not finished, oldest run date first; of one date, or of all.
+    async fn unfinished_runs(&self, job: &str, date: Option<RunDate>) -> Result<Vec<Run>, LedgerError>;
+
+    /// The newest runs, newest first.
+    async fn runs(&self, job: &str, date: Option<RunDate>, limit: u32) -> Result<Vec<RunSummary>, LedgerError>;
+
+    /// What a run's rows became so far, counted.
+    async fn tally(&self, run: RunId) -> Result<Tally, LedgerError>;
+
+    /// How far a run is: cheap enough to ask every few seconds.
+    async fn progress(&self, run: RunId) -> Result<Progress, LedgerError>;
+
+    /// Whether every row of the run has its outcome.
+    async fn is_settled(&self, run: RunId) -> Result<bool, LedgerError>;
+
+    /// Rows of a run in sheet order, after `after`.
+    async fn rows(&self, run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Result<Vec<RowView>, LedgerError>;
+
+    /// Dead letters, oldest first, after the one with the number `after`.
+    async fn dead_letters(&self, filter: &Replay, after: i64, limit: u32) -> Result<Vec<DeadLetterView>, LedgerError>;
+
+    /// The newest success of a NIK, with the sealed payload of the row it came from while that is kept.
+    async fn newest_success(&self, nik: &KeyedHash) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
+
+    /// The gate, if it is shut now.
+    async fn gate(&self) -> Result<Option<Gate>, LedgerError>;
+}

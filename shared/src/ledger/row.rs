@@ -1,0 +1,216 @@
+//! A row's way through the ledger: seeded, due, claimed, intended, recorded, buried.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::run::{RunId, RunKind};
+use crate::data_key::KeyedHash;
+use crate::domain::{Column, Outcome, Reason, RunDate, Warning};
+
+/// One generation of one row of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RowKey {
+    /// The run.
+    pub run: RunId,
+    /// The row's number in the sheet; the header is 1.
+    pub sheet_row: u32,
+    /// 1, and one more with each replay.
+    pub generation: u32,
+}
+
+impl RowKey {
+    /// What a sealed payload is bound to: its run and row, the same in every generation.
+    pub fn place(&self) -> [u8; 20] {
+        let mut place = [0; 20];
+        place[..16].copy_from_slice(self.run.0.as_bytes());
+        place[16..].copy_from_slice(&self.sheet_row.to_be_bytes());
+        place
+    }
+}
+
+/// Newest wins: run date first, then the order of the snapshots within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    /// The run date.
+    pub date: RunDate,
+    /// [`Run::order`](super::Run::order).
+    pub snapshot: i64,
+}
+
+/// A stretch of the sheet as it goes into the snapshot.
+#[derive(Clone, Debug)]
+pub struct Seeded {
+    /// The sheet rows this stands for; rows of it that the snapshot held before go away.
+    pub range: RangeInclusive<u32>,
+    /// Those of its rows that belong to the run, in sheet order.
+    pub rows: Vec<SeedRow>,
+}
+
+/// A row as it goes into the snapshot.
+#[derive(Clone, Debug)]
+pub struct SeedRow {
+    /// The row's number in the sheet.
+    pub sheet_row: u32,
+    /// Why it is rejected, in which column, and what was found there (masked); a good row has none.
+    pub rejected: Option<(Reason, Column, String)>,
+    /// The NIK's hash, where one could be read.
+    pub nik: Option<KeyedHash>,
+    /// The number's hash, where one could be read.
+    pub number: Option<KeyedHash>,
+    /// NIK and number, sealed; see [`crate::payload`].
+    pub sealed: Vec<u8>,
+    /// What is odd about it.
+    pub warnings: Vec<Warning>,
+}
+
+/// A row on its way: what the ledger has published and what the queue delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowMessage {
+    /// Which row.
+    pub key: RowKey,
+    /// How often the row went back to the queue: an older message of the same row is stale.
+    pub turn: u32,
+    /// NIK and number, sealed.
+    pub sealed: Vec<u8>,
+}
+
+/// A wish to work on a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// Which row.
+    pub key: RowKey,
+    /// The message's turn.
+    pub turn: u32,
+}
+
+/// What became of the wish.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// It is ours until the lease ends.
+    Ours(Box<Claimed>),
+    /// The row has its outcome, or just got it from the ledger: settle the delivery as done.
+    Settled(Option<Outcome>),
+    /// The row failed for good, but its dead letter is not complete: reject the delivery once more.
+    Failed(Reason),
+    /// A later message of this row is on its way, or the row is gone: settle as done.
+    Stale,
+    /// Somebody works on this row or on its NIK. Uses no attempt.
+    Leased {
+        /// How much of their lease is left.
+        left: Duration,
+    },
+}
+
+/// A claim that succeeded.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Which row.
+    pub key: RowKey,
+    /// Grows with each claim; a record with an older one is refused.
+    pub epoch: i64,
+    /// When the lease ends, by the ledger's clock.
+    pub lease: Duration,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// Whether the run writes.
+    pub kind: RunKind,
+    /// Where this row stands among all for the same NIK.
+    pub order: Order,
+    /// NIK and number, sealed.
+    pub sealed: Vec<u8>,
+    /// The NIK's hash.
+    pub nik: KeyedHash,
+    /// The number's hash.
+    pub number: KeyedHash,
+    /// A write that an earlier claim of this generation was about to make: it may have gone through.
+    pub intent: Option<(String, String)>,
+    /// A newer success of the same NIK stands, yet a write of ours may have gone through: put right what FHIR
+    /// holds, then record `superseded`.
+    pub superseded: bool,
+    /// How many claims of this row ended without a record (its process died), this one not counted.
+    pub crashes: u32,
+}
+
+/// A write about to be made.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Which row.
+    pub key: RowKey,
+    /// The claim's epoch.
+    pub epoch: i64,
+    /// The Patient's logical id.
+    pub patient: String,
+    /// The version the write builds on (`meta.versionId`).
+    pub version: String,
+    /// The Patient's telecom before the write, sealed.
+    pub sealed_before: Vec<u8>,
+}
+
+/// How a claim ended.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Which row.
+    pub key: RowKey,
+    /// The claim's epoch.
+    pub epoch: i64,
+    /// The end.
+    pub settlement: Settlement,
+    /// Requests made to the FHIR server during this claim.
+    pub requests: u32,
+    /// Those of them that repeated a failed one.
+    pub retries: u32,
+}
+
+/// The end of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settlement {
+    /// The row has its outcome.
+    Done {
+        /// Not `dead_lettered`: that takes [`Failed`](Self::Failed) and a burial.
+        outcome: Outcome,
+        /// What the report should mention.
+        warnings: Vec<Warning>,
+    },
+    /// It is tried again later.
+    Retry {
+        /// After so long.
+        after: Duration,
+        /// Whether this used one of its attempts.
+        counted: bool,
+        /// What went wrong, scrubbed.
+        error: String,
+    },
+    /// It cannot be done: its dead letter follows.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// What went wrong, scrubbed.
+        error: String,
+    },
+    /// Nothing was tried, or nothing can be for now: back to pending, to be published again by the sweep.
+    Returned,
+}
+
+/// Whether a record was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It stands. The turn that the row's next message must carry.
+    Yes {
+        /// See [`RowMessage::turn`].
+        turn: u32,
+    },
+    /// The claim is no longer ours: another took the row after our lease ran out.
+    Refused,
+}
+
+/// A message that the queue gave up, by rejection or by its delivery limit.
+#[derive(Clone, Debug)]
+pub struct Burial {
+    /// Which row.
+    pub key: RowKey,
+    /// What the queue tells of the message's deaths (`x-death`), in short.
+    pub deaths: Option<String>,
+}
+

@@ -1,0 +1,16 @@
+//! What the producer and the worker both speak: the domain's types, the two ports (ledger and queue)
+//! with their adapters, and what every program needs to run (settings, secrets, sealing, time, logs).
+//!
+//! Nothing here knows the sheet or the FHIR server: rows are read in `producer`, Patients in `worker`.
+
+pub mod clock;
+pub mod data_key;
+pub mod domain;
+pub mod ledger;
+pub mod payload;
+pub mod queue;
+pub mod retry;
+pub mod secrets;
+pub mod settings;
+pub mod steward;
+pub mod telemetry;

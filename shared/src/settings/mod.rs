@@ -1,0 +1,283 @@
+//! The settings of the outside contract, read once at start into one value that is passed on.
+//!
+//! Reading touches nothing: no file, no network. Secrets are references here, resolved by whoever needs them.
+
+mod reader;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::domain::DateOrder;
+use crate::domain::spelled;
+use crate::secrets::SecretRef;
+use reader::{Reader, duration, http_url};
+
+pub use reader::SettingError;
+
+spelled! {
+    /// `LOG_FORMAT`.
+    LogFormat {
+        /// One JSON object a line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+}
+
+spelled! {
+    /// One way of `FHIR_AUTH`.
+    AuthKind {
+        /// `FHIR_API_KEY`, sent as `x-api-key`.
+        ApiKey = "api-key",
+        /// `FHIR_TOKEN`, sent as bearer token.
+        Bearer = "bearer",
+    }
+}
+
+spelled! {
+    /// `PREVIOUS_NUMBER`.
+    PreviousNumber {
+        /// The entry's value is replaced in place.
+        Replace = "replace",
+        /// The entry stays as `use=old` with a `period.end`.
+        Keep = "keep",
+    }
+}
+
+/// The Google Sheet.
+#[derive(Clone, Debug)]
+pub struct SheetSettings {
+    /// `SHEET_ID`.
+    pub id: Option<String>,
+    /// `SHEET_RANGE`.
+    pub range: String,
+    /// `SHEET_COLUMN_NIK`.
+    pub column_nik: String,
+    /// `SHEET_COLUMN_PHONE`.
+    pub column_phone: String,
+    /// `SHEET_COLUMN_UPDATED`.
+    pub column_updated: String,
+    /// `SHEET_DATE_ORDER`.
+    pub date_order: DateOrder,
+    /// `GOOGLE_CREDENTIALS`.
+    pub credentials: Option<SecretRef>,
+    /// `SHEETS_URL`; none means Google's.
+    pub url: Option<String>,
+}
+
+/// The FHIR server.
+#[derive(Clone, Debug)]
+pub struct FhirSettings {
+    /// `FHIR_URL`.
+    pub url: Option<String>,
+    /// `FHIR_AUTH`, each kind once.
+    pub auth: Vec<AuthKind>,
+    /// `FHIR_API_KEY`.
+    pub api_key: Option<SecretRef>,
+    /// `FHIR_TOKEN`.
+    pub token: Option<SecretRef>,
+    /// `FHIR_IDENTIFIER_SYSTEM`.
+    pub identifier_system: String,
+    /// `FHIR_MAX_CONCURRENCY`.
+    pub max_concurrency: usize,
+    /// `FHIR_MAX_RPS`.
+    pub max_rps: Option<f64>,
+    /// `FHIR_TIMEOUT`.
+    pub timeout: Duration,
+    /// `PREVIOUS_NUMBER`.
+    pub previous_number: PreviousNumber,
+}
+
+/// `CA_FILE`, `HTTPS_PROXY`, `NO_PROXY`.
+#[derive(Clone, Default)]
+pub struct HttpSettings {
+    /// PEM roots added to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy for https; may hold a password.
+    pub https_proxy: Option<String>,
+    /// Hosts reached without it.
+    pub no_proxy: Option<String>,
+}
+
+impl std::fmt::Debug for HttpSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpSettings").field("ca_file", &self.ca_file).finish_non_exhaustive()
+    }
+}
+
+/// Everything a program is told from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The Google Sheet.
+    pub sheet: SheetSettings,
+    /// The FHIR server.
+    pub fhir: FhirSettings,
+    /// CA and proxies.
+    pub http: HttpSettings,
+    /// `DATABASE_URL`, as given.
+    pub database_url: Option<String>,
+    /// `AMQP_URL`, as given.
+    pub amqp_url: Option<String>,
+    /// `DATA_KEY`.
+    pub data_key: Option<SecretRef>,
+    /// `JOB_NAME`.
+    pub job: String,
+    /// `RUN_TIMEZONE`.
+    pub zone: TimeZone,
+    /// `RETRY_MAX_ATTEMPTS`.
+    pub retry_max_attempts: u32,
+    /// `RUN_DEADLINE`.
+    pub run_deadline: Duration,
+    /// `RETENTION_DAYS`.
+    pub retention_days: u32,
+    /// `LOG_FORMAT`.
+    pub log_format: Option<LogFormat>,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, Vec<SettingError>> {
+        Self::read(&|variable| std::env::var(variable).ok())
+    }
+
+    /// Reads any environment; the complaints name every setting that cannot be used.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<SettingError>> {
+        let mut reader = Reader::new(lookup);
+        let settings = Self {
+            sheet: read_sheet(&mut reader),
+            fhir: read_fhir(&mut reader),
+            http: HttpSettings {
+                ca_file: reader.text("CA_FILE").map(PathBuf::from),
+                https_proxy: reader.text("HTTPS_PROXY"),
+                no_proxy: reader.text("NO_PROXY"),
+            },
+            database_url: reader.text("DATABASE_URL"),
+            amqp_url: reader.text("AMQP_URL"),
+            data_key: reader.secret("DATA_KEY"),
+            job: reader.value("JOB_NAME", "nightly-whatsapp-sync".into(), "1 to 64 letters, digits, '-', '_' or '.'", |text| {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                (text.len() <= 64 && text.bytes().all(plain)).then(|| text.to_owned())
+            }),
+            zone: read_zone(&mut reader),
+            retry_max_attempts: reader.value("RETRY_MAX_ATTEMPTS", 6, "a number from 1 to 100", |text| {
+                text.parse().ok().filter(|attempts| (1..=100).contains(attempts))
+            }),
+            run_deadline: reader.value("RUN_DEADLINE", Duration::from_secs(1800), "a duration such as 30m or 1h", duration),
+            retention_days: reader.value("RETENTION_DAYS", 30, "a number of days, 30 or more", |text| {
+                text.parse().ok().filter(|days| (30..=36_500).contains(days))
+            }),
+            log_format: reader.value("LOG_FORMAT", None, "json, text", |text| text.parse().ok().map(Some)),
+        };
+        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+    }
+}
+
+fn read_sheet(reader: &mut Reader<'_>) -> SheetSettings {
+    let named = |reader: &Reader<'_>, variable, default: &str| reader.text(variable).unwrap_or_else(|| default.to_owned());
+    SheetSettings {
+        id: reader.text("SHEET_ID"),
+        range: named(reader, "SHEET_RANGE", "Sheet1"),
+        column_nik: named(reader, "SHEET_COLUMN_NIK", "nik"),
+        column_phone: named(reader, "SHEET_COLUMN_PHONE", "whatsapp_number"),
+        column_updated: named(reader, "SHEET_COLUMN_UPDATED", "last_updated_date"),
+        date_order: reader.word("SHEET_DATE_ORDER", DateOrder::Dmy, "dmy, mdy"),
+        credentials: reader.secret("GOOGLE_CREDENTIALS"),
+        url: reader.value("SHEETS_URL", None, "an http or https URL", |text| http_url(text).map(Some)),
+    }
+}
+
+fn read_fhir(reader: &mut Reader<'_>) -> FhirSettings {
+    // These two have one value so far; another must not be taken in silence.
+    reader.value("FHIR_WRITE", (), "put (patch and auto are not built yet)", |text| (text == "put").then_some(()));
+    reader.value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
+    let auth = reader.value("FHIR_AUTH", vec![AuthKind::ApiKey], "api-key, bearer, or both separated by a comma", |text| {
+        let mut kinds = text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
+        kinds.sort();
+        kinds.dedup();
+        Some(kinds)
+    });
+    FhirSettings {
+        url: reader.value("FHIR_URL", None, "an http or https base URL without a password in it", |text| {
+            http_url(text).map(Some)
+        }),
+        auth,
+        api_key: reader.secret("FHIR_API_KEY"),
+        token: reader.secret("FHIR_TOKEN"),
+        identifier_system: reader
+            .text("FHIR_IDENTIFIER_SYSTEM")
+            .unwrap_or_else(|| "https://fhir.kemkes.go.id/id/nik".to_owned()),
+        max_concurrency: reader.value("FHIR_MAX_CONCURRENCY", 256, "a number from 1 to 10000", |text| {
+            text.parse().ok().filter(|requests| (1..=10_000).contains(requests))
+        }),
+        max_rps: reader.value("FHIR_MAX_RPS", None, "a number of requests a second, more than 0", |text| {
+            text.parse::<f64>().ok().filter(|rps| rps.is_finite() && *rps > 0.0).map(Some)
+        }),
+        timeout: reader.value("FHIR_TIMEOUT", Duration::from_secs(30), "a duration such as 30s or 500ms", duration),
+        previous_number: reader.word("PREVIOUS_NUMBER", PreviousNumber::Replace, "replace, keep"),
+    }
+}
+
+fn read_zone(reader: &mut Reader<'_>) -> TimeZone {
+    let name = reader.text("RUN_TIMEZONE").unwrap_or_else(|| "Asia/Jakarta".to_owned());
+    TimeZone::get(&name).unwrap_or_else(|_| {
+        reader.refuse("RUN_TIMEZONE", format!("found '{name}'; accepted: an IANA time zone such as Asia/Jakarta"));
+        TimeZone::UTC
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, Vec<SettingError>> {
+        Settings::read(&|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.sheet.range, "Sheet1");
+        assert_eq!(settings.fhir.identifier_system, "https://fhir.kemkes.go.id/id/nik");
+        assert_eq!((settings.fhir.max_concurrency, settings.retry_max_attempts), (256, 6));
+        assert_eq!(settings.run_deadline, Duration::from_secs(30 * 60));
+        assert_eq!(settings.zone.iana_name(), Some("Asia/Jakarta"));
+        assert_eq!(settings.job, "nightly-whatsapp-sync");
+    }
+
+    #[test]
+    fn every_bad_value_is_named_with_what_is_accepted_all_at_once() {
+        let bad = [
+            ("SHEET_DATE_ORDER", "ymd", "dmy, mdy"),
+            ("FHIR_URL", "ftp://x", "http"),
+            ("FHIR_AUTH", "basic", "api-key"),
+            ("FHIR_WRITE", "patch", "put"),
+            ("FHIR_BATCH", "on", "off"),
+            ("FHIR_MAX_CONCURRENCY", "0", "1 to 10000"),
+            ("FHIR_MAX_RPS", "-1", "more than 0"),
+            ("FHIR_TIMEOUT", "30", "30s"),
+            ("PREVIOUS_NUMBER", "delete", "replace, keep"),
+            ("RUN_TIMEZONE", "Asia/Djakarta", "Asia/Jakarta"),
+            ("RETRY_MAX_ATTEMPTS", "zero", "1 to 100"),
+            ("RUN_DEADLINE", "0m", "30m"),
+            ("RETENTION_DAYS", "7", "30 or more"),
+            ("LOG_FORMAT", "xml", "json, text"),
+            ("JOB_NAME", "a b", "letters"),
+        ];
+        let pairs: Vec<_> = bad.iter().map(|(name, value, _)| (*name, *value)).collect();
+        let errors = read(&pairs).unwrap_err();
+        assert_eq!(errors.len(), bad.len(), "{errors:#?}");
+        for (name, value, accepted) in bad {
+            let error = errors.iter().find(|error| error.variable == name).unwrap().to_string();
+            assert!(error.contains(value) && error.contains(accepted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_given_literally_is_refused_and_not_quoted() {
+        let errors = read(&[("FHIR_API_KEY", "hunter2-hunter2"), ("DATA_KEY", "AAAA")]).unwrap_err();
+        assert_eq!(errors.len(), 2);
+        assert!(!format!("{errors:?}").contains("hunter2"));
+    }
+}

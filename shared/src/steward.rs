@@ -1,0 +1,130 @@
+//! The steward: the periodic duties that any live process can hold, one at a time. It publishes what is due,
+//! for the first time or again, and closes runs that are settled.
+//!
+//! It runs in the producer while that watches, and in every worker, so a run is finished whoever dies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{DueTerms, Ledger, LedgerError, RunId};
+use crate::queue::{Queue, QueueError};
+
+/// Intervals of the steward; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct StewardTerms {
+    /// Between two rounds.
+    pub every: Duration,
+    /// How long the duty is held without being renewed.
+    pub lease: Duration,
+    /// Rows published in one window.
+    pub window: u32,
+    /// When a row that was taken but never confirmed published comes due again.
+    pub retake_after: Duration,
+    /// When a row that was published and nobody claimed comes due again.
+    pub stale_after: Duration,
+}
+
+impl Default for StewardTerms {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_millis(250),
+            lease: Duration::from_secs(15),
+            window: 1_000,
+            retake_after: Duration::from_secs(60),
+            stale_after: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A steward's failure: of the ledger or of the queue. The next round tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum StewardError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The queue failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// See the module.
+pub struct Steward {
+    ledger: Arc<dyn Ledger>,
+    queue: Arc<dyn Queue>,
+    holder: String,
+    terms: StewardTerms,
+    job: String,
+}
+
+impl Steward {
+    /// A steward of the job's runs; `holder` names this process among its peers.
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        queue: Arc<dyn Queue>,
+        holder: String,
+        terms: StewardTerms,
+        job: String,
+    ) -> Self {
+        Self { ledger, queue, holder, terms, job }
+    }
+
+    /// Serves until `stop`; a failed round is logged and tried again.
+    pub async fn serve(&self, stop: CancellationToken) {
+        let mut failed_before = false;
+        while !stop.is_cancelled() {
+            let round = tokio::select! {
+                round = self.round() => round,
+                () = stop.cancelled() => break,
+            };
+            if let Err(error) = &round
+                && !failed_before
+            {
+                tracing::warn!(error = %error, "publishing or closing failed; trying again");
+            }
+            failed_before = round.is_err();
+            tokio::select! {
+                () = tokio::time::sleep(self.terms.every) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+    }
+
+    /// One round: publish all that is due, close what is settled. Tells which runs it closed.
+    pub async fn round(&self) -> Result<Vec<RunId>, StewardError> {
+        loop {
+            if !self.ledger.hold_duty("steward", &self.holder, self.terms.lease).await? {
+                return Ok(Vec::new());
+            }
+            if self.publish_window().await? < self.terms.window as usize {
+                break;
+            }
+        }
+        let mut closed = Vec::new();
+        for run in self.ledger.unfinished_runs(&self.job, None).await? {
+            if self.ledger.is_settled(run.id).await? && self.ledger.close_run(run.id).await? {
+                tracing::info!(run_id = %run.id, run_date = %run.date, "run closed");
+                closed.push(run.id);
+            }
+        }
+        Ok(closed)
+    }
+
+    async fn publish_window(&self) -> Result<usize, StewardError> {
+        let depth = self.queue.depth().await?;
+        let terms = DueTerms {
+            run: None,
+            limit: self.terms.window,
+            queue_idle: depth.ready == 0,
+            retake_after: self.terms.retake_after,
+        };
+        let due = self.ledger.take_due(terms).await?;
+        let taken = due.len();
+        if taken > 0 {
+            let confirmed = self.queue.publish(due).await?;
+            self.ledger.note_published(&confirmed, self.terms.stale_after).await?;
+        }
+        Ok(taken)
+    }
+}

@@ -1,0 +1,126 @@
+//! Every way a request can fail, sorted by what the caller does about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::explanation::Explanation;
+use super::transport::TransportError;
+
+/// An underlying error; holds no URL, so no NIK.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// 429, or 503 with `Retry-After`: not processed, come back later.
+    #[error("the FHIR server asks to slow down (status {status})")]
+    Throttled {
+        /// The status.
+        status: u16,
+        /// What `Retry-After` asks for, at most 5 minutes.
+        retry_after: Option<Duration>,
+    },
+    /// May pass by itself.
+    #[error("{kind}{text:#}")]
+    Transient {
+        /// Which way.
+        kind: Transient,
+        /// What the server said about it, if it answered.
+        text: Explanation,
+        /// What the connection or the parser said.
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// 401: the credentials are not accepted (any more).
+    #[error("the FHIR server does not accept the credentials (status 401){text:#}")]
+    Unauthorized {
+        /// Which credentials the request was sent with: a lower number than
+        /// [`FhirClient::credential_generation`](super::FhirClient::credential_generation) means that they have
+        /// been replaced since.
+        generation: u64,
+        /// What the server said.
+        text: Explanation,
+    },
+    /// 403: the credentials do not allow this.
+    #[error("the FHIR server does not allow this (status 403){text:#}")]
+    Forbidden {
+        /// What the server said.
+        text: Explanation,
+    },
+    /// 409 or 412 on a write: the Patient changed since it was read.
+    #[error("the Patient changed since it was read (status {status}){text:#}")]
+    Conflict {
+        /// The status.
+        status: u16,
+        /// What the server said.
+        text: Explanation,
+    },
+    /// 404 or 410 on a read or a write: the Patient is not there (any more).
+    #[error("the Patient is not there any more (status {status})")]
+    Gone {
+        /// The status.
+        status: u16,
+    },
+    /// Anything else the server refuses: sending it again would not help.
+    #[error("the FHIR server refuses the request (status {status}){text:#}")]
+    Rejected {
+        /// The status; 200 where the error was in the body.
+        status: u16,
+        /// What the server said, or what is wrong with its answer.
+        text: Explanation,
+    },
+}
+
+/// How a failure that may pass came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transient {
+    /// No connection: name resolution, TCP, TLS, or a proxy in between. Nothing was sent.
+    Unreachable,
+    /// No complete answer in time.
+    Timeout,
+    /// A status that says so: 5xx (503 only without `Retry-After`), 408, 425.
+    Server(u16),
+    /// The connection broke after the request went out, or the answer cannot be read.
+    Broken,
+}
+
+impl fmt::Display for Transient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("the FHIR server cannot be reached"),
+            Self::Timeout => f.write_str("the FHIR server did not answer in time"),
+            Self::Server(status) => write!(f, "the FHIR server failed (status {status})"),
+            Self::Broken => f.write_str("the FHIR server's answer was cut short or cannot be read"),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether a write that failed so may have been carried out all the same: the Patient must then be read
+    /// again before anything else is decided.
+    pub fn leaves_write_in_doubt(&self) -> bool {
+        matches!(
+            self,
+            Self::Transient { kind: Transient::Timeout | Transient::Server(_) | Transient::Broken, .. }
+        )
+    }
+
+    pub(super) fn transient(kind: Transient, cause: Option<Cause>) -> Self {
+        Self::Transient { kind, text: Explanation::default(), cause }
+    }
+
+    /// An answer that is well formed but not what was asked for.
+    pub(super) fn unexpected(status: u16, what: &'static str) -> Self {
+        Self::Rejected { status, text: Explanation::ours(what) }
+    }
+
+    pub(super) fn from_transport(error: TransportError) -> Self {
+        match error {
+            TransportError::Unreachable(cause) => Self::transient(Transient::Unreachable, Some(cause)),
+            TransportError::Timeout => Self::transient(Transient::Timeout, None),
+            TransportError::Broken(cause) => Self::transient(Transient::Broken, Some(cause)),
+            // Not Rejected, though a repeat will end the same way: after a write the outcome is open.
+            error @ TransportError::TooLarge => Self::transient(Transient::Broken, Some(Box::new(error))),
+        }
+    }
+}

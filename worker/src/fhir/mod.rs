@@ -1,0 +1,34 @@
+//! The FHIR server as this product needs it: find a Patient by NIK, read it, change its mobile number.
+//!
+//! One call is one HTTP request (a search may follow `next` links and says how many it made), and every answer
+//! is classified once, here, into what the caller does about it ([`Failure`]). JSON stays JSON: a resource is
+//! never put through a typed model, because those lose unknown elements and decimal digits.
+//!
+//! Not here: permits, retries, the breaker, the ledger, and what becomes of a row. The transport is a
+//! [`tower::Service`], so that a test needs no socket.
+
+mod answer;
+mod auth;
+mod client;
+mod config;
+mod explanation;
+mod failure;
+mod patient;
+mod period;
+mod retry_after;
+mod search;
+mod telecom;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::{BadSecret, Credential};
+pub use client::{Canary, FhirClient, Operation, Reading, Search, Written};
+pub use config::{BadConfig, FhirConfig};
+pub use explanation::Explanation;
+pub use failure::{Cause, Failure, Transient};
+pub use patient::{Body, Inactive, Patient, PatientId, VersionId};
+pub use search::Found;
+pub use telecom::{Change, Edit, PreviousNumber, TelecomPolicy};
+pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport};

@@ -1,0 +1,21 @@
+//! The worker: receives rows, finds each Patient by NIK, sets the mobile number, records one outcome.
+//!
+//! A library, so that `standalone` runs the same code in one process. It never knows the producer.
+
+mod batches;
+mod breaker;
+mod credentials;
+pub mod fhir;
+pub mod limiter;
+mod pause;
+mod row;
+mod server;
+mod worker;
+
+pub use batches::{BatchTerms, Batches};
+pub use breaker::BreakerTerms;
+pub use credentials::{CredentialSource, Credentials};
+pub use pause::PauseTerms;
+pub use row::Rows;
+pub use server::Server;
+pub use worker::Worker;

@@ -1,0 +1,143 @@
+//! The adaptive pace: how evenly requests start where the server refuses by rate.
+//!
+//! Off until the first refusal, unless the operator set a ceiling. How many are in flight is `concurrency`'s.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::concurrency::Ended;
+use super::curve::Curve;
+use super::meter::Meter;
+
+/// Share of the accepted rate that a refusal leaves.
+const AFTER_REFUSAL: f64 = 0.88;
+/// Share of the accepted rate to grow back to before probing: it was measured while the server's allowance for
+/// bursts was being used up, and is a little more than it takes for long.
+const SUSTAINED: f64 = 0.97;
+/// Share of the pace that a refusal leaves where it came too soon to measure what was accepted.
+const AFTER_QUICK_REFUSAL: f64 = 0.7;
+/// One cut takes the pace to no less than this share.
+const DEEPEST_CUT: f64 = 0.4;
+/// Below this the pace does not fall: a server that takes less says so with `Retry-After`. Requests a second.
+const SLOWEST: f64 = 1.0;
+/// A pace that held nothing back for this long, in seconds of activity, is dropped.
+const DROPPED_AFTER: f64 = 30.0;
+/// How late a start may be and still keep the schedule; a later one starts a new schedule from now. It covers
+/// the timer's millisecond and a busy scheduler, and is the largest burst.
+const TOLERANCE: Duration = Duration::from_millis(10);
+/// A start within this time of its schedule was held back by the pace: the timer works in milliseconds.
+const TIMER_SLACK: Duration = Duration::from_millis(2);
+
+/// The pacer: at most one start per interval.
+#[derive(Debug)]
+pub(super) struct Pace {
+    ceiling: Option<f64>,
+    rate: Option<f64>,
+    curve: Curve,
+    next: Instant,
+    last_cut: Option<Instant>,
+    last_answer: Instant,
+    idle: f64,
+    accepted: Meter,
+}
+
+impl Pace {
+    pub(super) fn new(ceiling: Option<f64>, now: Instant) -> Self {
+        Self {
+            ceiling: ceiling.filter(|rate| rate.is_finite() && *rate > 0.0),
+            rate: None,
+            curve: Curve::probing(SLOWEST),
+            next: now,
+            last_cut: None,
+            last_answer: now,
+            idle: 0.0,
+            accepted: Meter::new(now),
+        }
+    }
+
+    /// Starts a second in force: the adaptive rate or the ceiling, whichever is lower.
+    pub(super) fn rate(&self) -> Option<f64> {
+        match (self.rate, self.ceiling) {
+            (Some(rate), Some(ceiling)) => Some(rate.min(ceiling)),
+            (rate, ceiling) => rate.or(ceiling),
+        }
+    }
+
+    /// When the next request may start; `None` where there is no pace or the time has come.
+    pub(super) fn wait_until(&self, now: Instant) -> Option<Instant> {
+        self.rate().is_some().then_some(self.next).filter(|next| now < *next)
+    }
+
+    /// Takes the turn. Returns whether the start is on schedule, so that a faster pace would have let it go earlier.
+    /// A start that waited for a slot never is, and the schedule does not catch up with it: that would bunch.
+    pub(super) fn start(&mut self, now: Instant, waited_for_slot: bool) -> bool {
+        let Some(rate) = self.rate() else { return false };
+        let late = now.saturating_duration_since(self.next);
+        let from = if waited_for_slot || late > TOLERANCE { now } else { self.next };
+        self.next = from + Duration::from_secs_f64(1.0 / rate);
+        late <= TIMER_SLACK && !waited_for_slot
+    }
+
+    /// An answer that was not refused. `held_back`: the request waited for its turn, not for a slot.
+    pub(super) fn accepted(&mut self, ended: &Ended, held_back: bool) {
+        let step = ended.step_since(self.last_answer);
+        self.last_answer = ended.now;
+        if self.is_stale(ended) {
+            return;
+        }
+        self.accepted.count(ended.now);
+        let Some(rate) = self.rate else { return };
+        if held_back {
+            self.idle = 0.0;
+            let due = self.curve.advance(step, ended.recovery).max(rate);
+            self.rate = Some(self.ceiling.map_or(due, |ceiling| due.min(ceiling)));
+        } else {
+            self.idle += step;
+            if self.idle > DROPPED_AFTER {
+                self.rate = None;
+            }
+        }
+    }
+
+    /// A refusal by rate. Returns whether the pace could answer it: not while nothing is known of what the server
+    /// accepts. Ignored if the request started before the last cut (one cut per round trip).
+    pub(super) fn refused(&mut self, ended: &Ended) -> bool {
+        if self.is_stale(ended) {
+            return true;
+        }
+        let (refused, after) = match (self.rate, self.accepted.rate(ended.now)) {
+            (None, None) => return false,
+            (Some(rate), None) => (rate * AFTER_QUICK_REFUSAL / AFTER_REFUSAL, rate * AFTER_QUICK_REFUSAL),
+            (None, Some(accepted)) => (accepted, accepted * AFTER_REFUSAL),
+            (Some(rate), Some(accepted)) => {
+                let refused = accepted.clamp(rate * DEEPEST_CUT / AFTER_REFUSAL, rate);
+                (refused, refused * AFTER_REFUSAL)
+            }
+        };
+        let after = after.max(SLOWEST);
+        self.rate = Some(after);
+        self.curve = Curve::recovering((refused * SUSTAINED).max(after), after);
+        self.last_cut = Some(ended.now);
+        self.idle = 0.0;
+        self.accepted.clear();
+        true
+    }
+
+    /// Starts again after a hold, evenly: without a pace, at `fallback` requests a second.
+    pub(super) fn resume(&mut self, now: Instant, fallback: f64) {
+        self.next = now;
+        self.last_answer = now;
+        self.idle = 0.0;
+        self.accepted.clear();
+        if self.rate.is_none() {
+            let rate = fallback.max(SLOWEST);
+            self.rate = Some(rate);
+            self.curve = Curve::probing(rate);
+        }
+    }
+
+    fn is_stale(&self, ended: &Ended) -> bool {
+        self.last_cut.is_some_and(|cut| ended.started <= cut)
+    }
+}

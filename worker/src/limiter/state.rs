@@ -1,0 +1,171 @@
+//! What the limiter's lock protects: the hold, the pace, the concurrency, and the count in flight.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::concurrency::{Concurrency, Ended};
+use super::curve::RECOVERY_SECONDS;
+use super::pace::Pace;
+use super::{LimiterConfig, LimiterState, Sample, Verdict};
+
+/// A hold reaches at most this far ahead: a wrong date in a `Retry-After` must not stop the night.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(300);
+/// After a hold, growth back takes this many times as long as the hold: what probing costs stays near a tenth.
+const RECOVERY_PER_HOLD: f64 = 8.0;
+const LONGEST_RECOVERY_SECONDS: f64 = 60.0;
+/// After a hold, requests are spread as if the limit filled up this much faster than they end.
+const RESTART_MARGIN: f64 = 1.25;
+/// Latency to reckon with before one has been measured, in seconds.
+const ASSUMED_LATENCY: f64 = 0.2;
+/// Weight of a new sample in the moving average of latency.
+const LATENCY_WEIGHT: f64 = 0.05;
+
+/// Whether a request may start.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It has started.
+    Started(Start),
+    /// Not before this time.
+    At(Instant),
+    /// Not before another ends.
+    AfterAnother,
+}
+
+/// What is remembered of a request's start until its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    at: Instant,
+    /// Counted from 0.
+    number: u64,
+    /// In flight then, itself included.
+    level: usize,
+    /// The pace was what it waited for.
+    held_back: bool,
+}
+
+#[derive(Debug)]
+struct Hold {
+    since: Instant,
+    until: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    in_flight: usize,
+    started: u64,
+    concurrency: Concurrency,
+    pace: Pace,
+    hold: Option<Hold>,
+    recovery: f64,
+    latency: f64,
+}
+
+impl State {
+    pub(super) fn new(config: &LimiterConfig, now: Instant) -> Self {
+        Self {
+            in_flight: 0,
+            started: 0,
+            concurrency: Concurrency::new(config.initial_concurrency, config.max_concurrency, now),
+            pace: Pace::new(config.max_rps, now),
+            hold: None,
+            recovery: RECOVERY_SECONDS,
+            latency: ASSUMED_LATENCY,
+        }
+    }
+
+    /// Starts the request at the head of the line, or says what it waits for. `waited_for_slot`: it was already
+    /// told to wait for another's end.
+    pub(super) fn try_start(&mut self, now: Instant, waited_for_slot: bool) -> Turn {
+        if let Some(hold) = &self.hold {
+            if now < hold.until {
+                return Turn::At(hold.until);
+            }
+            self.release(now);
+        }
+        if let Some(at) = self.pace.wait_until(now) {
+            return Turn::At(at);
+        }
+        if self.in_flight >= self.concurrency.slots() {
+            return Turn::AfterAnother;
+        }
+        let held_back = self.pace.start(now, waited_for_slot);
+        let number = self.started;
+        self.started += 1;
+        self.in_flight += 1;
+        Turn::Started(Start { at: now, number, level: self.in_flight, held_back })
+    }
+
+    /// Ends a request. `sample` is `None` where it was given up without an answer.
+    pub(super) fn end(&mut self, now: Instant, start: Start, sample: Option<Sample>) {
+        let ended = Ended {
+            number: start.number,
+            next_number: self.started,
+            now,
+            started: start.at,
+            level: start.level,
+            in_flight: self.in_flight,
+            recovery: self.recovery,
+        };
+        self.in_flight -= 1;
+        let class = sample.filter(|sample| sample.verdict == Verdict::Success).map(|sample| sample.class);
+        self.concurrency.watch_latency(&ended, class);
+        let Some(sample) = sample else { return };
+        match sample.verdict {
+            Verdict::Success => {
+                self.latency += LATENCY_WEIGHT * (ended.latency().as_secs_f64() - self.latency);
+                self.concurrency.succeeded(&ended);
+                self.pace.accepted(&ended, start.held_back);
+            }
+            Verdict::Ignored => {
+                self.concurrency.accepted(&ended);
+                self.pace.accepted(&ended, start.held_back);
+            }
+            Verdict::Throttled => {
+                self.recovery = RECOVERY_SECONDS;
+                self.refuse(&ended);
+            }
+            Verdict::Overloaded => self.concurrency.congested(&ended),
+        }
+    }
+
+    /// A refusal that may be about the rate or the number in flight. A number that was taken a moment ago is not
+    /// to blame; one that was not, is: cutting both would leave the wrong one to grow back for nothing.
+    fn refuse(&mut self, ended: &Ended) {
+        let about_rate = self.concurrency.refused_at_proven_level(ended);
+        if !(about_rate && self.pace.refused(ended)) {
+            self.concurrency.congested(ended);
+        }
+    }
+
+    pub(super) fn hold_until(&mut self, now: Instant, at: Instant) {
+        let at = at.min(now + LONGEST_HOLD);
+        match &mut self.hold {
+            Some(hold) => hold.until = hold.until.max(at),
+            None if at > now => self.hold = Some(Hold { since: now, until: at }),
+            None => {}
+        }
+    }
+
+    pub(super) fn held_until(&self, now: Instant) -> Option<Instant> {
+        self.hold.as_ref().map(|hold| hold.until).filter(|until| now < *until)
+    }
+
+    pub(super) fn snapshot(&self, now: Instant) -> LimiterState {
+        LimiterState {
+            limit: self.concurrency.limit(),
+            in_flight: self.in_flight,
+            pace_rps: self.pace.rate(),
+            held: self.held_until(now).is_some(),
+        }
+    }
+
+    /// Ends the hold: the first request after it starts now, the others evenly behind it.
+    fn release(&mut self, now: Instant) {
+        let Some(hold) = self.hold.take() else { return };
+        let held = hold.until.saturating_duration_since(hold.since).as_secs_f64();
+        self.recovery = (held * RECOVERY_PER_HOLD).clamp(RECOVERY_SECONDS, LONGEST_RECOVERY_SECONDS);
+        self.concurrency.resume(now);
+        self.pace.resume(now, RESTART_MARGIN * self.concurrency.limit() / self.latency.max(0.001));
+    }
+}

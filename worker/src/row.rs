@@ -1,0 +1,371 @@
+//! One row's way: claim, search, compare, intend, write, record, settle. The order is what makes a crash at
+//! any point harmless; `docs/state-machine.md` draws it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::data_key::DataKeys;
+use shared::domain::{Nik, Outcome, PhoneNumber, Reason, Warning};
+use shared::ledger::{
+    Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowKey, RowMessage, RunKind, Settlement,
+};
+use shared::payload::Payload;
+use shared::queue::{Delivery, Settle};
+use shared::retry::RetryPolicy;
+use tokio::time::Instant;
+
+use crate::batches::{Batches, LedgerFailed};
+use crate::fhir::{Change, Failure, Found, Operation, Patient, PatientId, Reading, TelecomPolicy};
+use crate::server::{Account, Server, Stop, describe};
+
+/// Writes that lose against somebody else's before the row gives up.
+const CONFLICTS: u32 = 3;
+
+/// How long a row waits before the ledger is asked again after it failed.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+
+/// What every row of a worker needs.
+pub struct Rows {
+    /// The ledger, for the rare single questions.
+    pub ledger: Arc<dyn Ledger>,
+    /// The ledger, in batches.
+    pub batches: Batches,
+    /// The FHIR server.
+    pub server: Server,
+    /// Opens payloads.
+    pub keys: Arc<DataKeys>,
+    /// What time it is.
+    pub clock: Clock,
+    /// How numbers are set.
+    pub telecom: TelecomPolicy,
+    /// Attempts on transient failures.
+    pub retry: RetryPolicy,
+    /// What a claim lasts.
+    pub lease: Duration,
+    /// The bound of one request: no write starts with less lease left.
+    pub request_timeout: Duration,
+}
+
+/// How a claim went.
+enum End {
+    Settled(Settlement),
+    /// The claim is no longer ours: record nothing.
+    Lost,
+}
+
+/// A claim being worked on.
+struct Work<'a> {
+    claimed: &'a Claimed,
+    nik: Nik,
+    number: PhoneNumber,
+    account: Account,
+    /// Whether a write of this generation may have gone through, now or in an earlier claim.
+    intended: bool,
+    /// Whether a write went through or may have, in this claim.
+    wrote: bool,
+    warnings: Vec<Warning>,
+}
+
+impl Rows {
+    /// Works on one delivery and settles it.
+    pub async fn work(&self, delivery: Delivery) {
+        let how = self.carry(&delivery.message).await;
+        if let Err(error) = delivery.settle(how).await {
+            // It comes again, and the ledger knows what is done.
+            tracing::debug!(error = %error, "a delivery could not be settled");
+        }
+    }
+
+    async fn carry(&self, message: &RowMessage) -> Settle {
+        let asked_at = Instant::now();
+        let claim = self.batches.claims.ask(ClaimRequest { key: message.key, turn: message.turn }).await;
+        match claim {
+            Ok(Claim::Ours(claimed)) => self.carry_out(message, &claimed, asked_at).await,
+            Ok(Claim::Settled(_) | Claim::Stale) => Settle::Done,
+            Ok(Claim::Failed(reason)) => Settle::DeadLetter(reason),
+            Ok(Claim::Leased { left }) => {
+                Settle::RetryAfter(left + self.server.moment(Duration::from_secs(1)), message.turn)
+            }
+            Err(LedgerFailed) => Settle::RetryAfter(LEDGER_PAUSE, message.turn),
+        }
+    }
+
+    async fn carry_out(&self, message: &RowMessage, claimed: &Claimed, asked_at: Instant) -> Settle {
+        // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
+        let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));
+        let account = Account::new(claimed.key, deadline);
+        let Some((nik, number)) = self.open(claimed) else {
+            let record = Record {
+                key: claimed.key,
+                epoch: claimed.epoch,
+                settlement: Settlement::Returned,
+                requests: 0,
+                retries: 0,
+            };
+            let _ = self.batches.records.ask(record).await;
+            return Settle::Done;
+        };
+        let intended = claimed.intent.is_some();
+        let mut work = Work { claimed, nik, number, account, intended, wrote: false, warnings: Vec::new() };
+        let end = match self.decide(&mut work).await {
+            Ok(end) => end,
+            Err(stop) => End::Settled(self.settlement(claimed, stop).await),
+        };
+        let End::Settled(settlement) = end else { return Settle::Done };
+        let record = Record {
+            key: claimed.key,
+            epoch: claimed.epoch,
+            settlement: settlement.clone(),
+            requests: work.account.requests,
+            retries: work.account.retries,
+        };
+        match self.batches.records.ask(record).await {
+            Ok(Recorded::Yes { turn }) => match settlement {
+                Settlement::Done { .. } | Settlement::Returned => Settle::Done,
+                Settlement::Retry { after, .. } => Settle::RetryAfter(after, turn),
+                Settlement::Failed { reason, .. } => Settle::DeadLetter(reason),
+            },
+            Ok(Recorded::Refused) => {
+                // Somebody took the row over after our lease ended. If our write went through all the same, it
+                // may have covered a newer one.
+                if work.wrote {
+                    work.account.deadline = Instant::now() + self.lease;
+                    if let Err(stop) = self.restore_newest(&mut work).await {
+                        tracing::warn!(row = claimed.key.sheet_row, run_id = %claimed.key.run, stop = ?stop,
+                            "the newest number could not be checked after a late write");
+                    }
+                }
+                Settle::Done
+            }
+            // The claim stands until its lease ends; then the sweep or this message finds what was done.
+            Err(LedgerFailed) => Settle::RetryAfter(self.lease, message.turn),
+        }
+    }
+
+    fn open(&self, claimed: &Claimed) -> Option<(Nik, PhoneNumber)> {
+        match Payload::open(&self.keys, &claimed.key, &claimed.sealed) {
+            Ok(Payload { nik: Some(nik), number: Some(number) }) => Some((nik, number)),
+            Ok(_) => {
+                self.server.systemic(GateKind::Guard, "a row to work on holds no NIK or number; the ledger was edited".into());
+                None
+            }
+            // Not the row's fault: a key is missing for all that were sealed with it.
+            Err(error) => {
+                self.server.systemic(GateKind::Guard, format!("a row's payload cannot be opened: {error}"));
+                None
+            }
+        }
+    }
+
+    /// What a stop means for the row.
+    async fn settlement(&self, claimed: &Claimed, stop: Stop) -> Settlement {
+        match stop {
+            Stop::Paused => Settlement::Returned,
+            Stop::Later(after, error) => Settlement::Retry { after, counted: false, error },
+            Stop::Refused(failure) => {
+                Settlement::Failed { reason: Reason::RejectedByServer, error: describe(&failure) }
+            }
+            Stop::Retry(error) => {
+                let attempts = claimed.attempts + 1;
+                if !self.retry.is_exhausted(attempts) {
+                    let after = self.server.delay(&self.retry, attempts);
+                    return Settlement::Retry { after, counted: true, error };
+                }
+                // The last look before a dead letter: if not even an impossible NIK can be searched, it is not
+                // the row.
+                match self.server.probe().await {
+                    Ok(()) => Settlement::Failed { reason: Reason::RetriesExhausted, error },
+                    Err((kind, reason)) => {
+                        self.server.systemic(kind, reason);
+                        Settlement::Returned
+                    }
+                }
+            }
+        }
+    }
+
+    async fn decide(&self, work: &mut Work<'_>) -> Result<End, Stop> {
+        let done = |work: &mut Work<'_>, outcome| {
+            Ok(End::Settled(Settlement::Done { outcome, warnings: std::mem::take(&mut work.warnings) }))
+        };
+        let failed = |reason, error: String| Ok(End::Settled(Settlement::Failed { reason, error }));
+        if work.claimed.superseded {
+            self.restore_newest(work).await?;
+            return done(work, Outcome::Superseded);
+        }
+        let mut gone = 0;
+        for round in 0..CONFLICTS {
+            let patient = match self.find(work).await? {
+                Sought::Found(patient) => patient,
+                Sought::Nobody => return done(work, Outcome::SkippedNotFound),
+                Sought::Failed(reason, error) => return failed(reason, error),
+            };
+            if let Some(inactive) = patient.inactive() {
+                return failed(Reason::PatientInactive, format!("Patient/{} is {inactive}", patient.id()));
+            }
+            let edit = patient.edit(&work.number, self.clock.now(), &self.telecom);
+            if edit.several_current_mobiles && !work.warnings.contains(&Warning::SeveralCurrentMobiles) {
+                work.warnings.push(Warning::SeveralCurrentMobiles);
+            }
+            let Some(change) = edit.change else {
+                // Our own write of an earlier attempt, whose reply was lost, is there: that is an update.
+                return done(work, if work.intended { Outcome::Updated } else { Outcome::Unchanged });
+            };
+            if work.claimed.kind == RunKind::DryRun {
+                return done(work, Outcome::Updated);
+            }
+            if round > 0 && self.is_overtaken(work).await? {
+                return done(work, Outcome::Superseded);
+            }
+            if !self.intend(work, &change).await? {
+                return Ok(End::Lost);
+            }
+            match self.write(work, &change).await {
+                Ok(()) => return done(work, Outcome::Updated),
+                Err(Stop::Refused(Failure::Conflict { .. })) => {}
+                Err(Stop::Refused(Failure::Gone { .. })) if gone == 0 => gone += 1,
+                Err(Stop::Refused(Failure::Gone { .. })) => {
+                    return failed(Reason::PatientGone, format!("Patient/{} was deleted before the write", change.id));
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        failed(Reason::WriteConflict, format!("the Patient changed under each of {CONFLICTS} writes"))
+    }
+
+    async fn find(&self, work: &mut Work<'_>) -> Result<Sought, Stop> {
+        let (client, nik) = (&self.server.client, &work.nik);
+        // In doubt, the resource itself is read: a search index may lag behind it.
+        if let Some((id, _)) = &work.claimed.intent
+            && let Some(id) = PatientId::new(id.clone())
+        {
+            match self.read(&mut work.account, &id, nik).await {
+                Ok(Reading::Whole(patient)) => return Ok(Sought::Found(patient)),
+                Ok(Reading::Partial | Reading::Mismatch) | Err(Stop::Refused(Failure::Gone { .. })) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        let mut gone = false;
+        loop {
+            let search = || async {
+                let search = client.search(nik).await;
+                (search.found, search.requests)
+            };
+            let id = match self.server.ask(&mut work.account, Operation::Search, search).await? {
+                Found::None => return Ok(Sought::Nobody),
+                Found::One(patient) => {
+                    self.server.matched();
+                    return Ok(Sought::Found(patient));
+                }
+                Found::Several(count) => {
+                    let error = format!("{count} or more Patients have this NIK; merge them, or correct the wrong one");
+                    return Ok(Sought::Failed(Reason::AmbiguousPatient, error));
+                }
+                Found::Mismatch => return self.mismatch(work.claimed.key).await,
+                Found::Partial(id) => id,
+            };
+            match self.read(&mut work.account, &id, nik).await {
+                Ok(Reading::Whole(patient)) => {
+                    self.server.matched();
+                    return Ok(Sought::Found(patient));
+                }
+                Ok(Reading::Partial) => {
+                    let error = format!("the server gives only a part of Patient/{id}, which must not be written back");
+                    return Ok(Sought::Failed(Reason::ResourceIncomplete, error));
+                }
+                Ok(Reading::Mismatch) => return self.mismatch(work.claimed.key).await,
+                Err(Stop::Refused(Failure::Gone { .. })) if !gone => gone = true,
+                Err(Stop::Refused(Failure::Gone { .. })) => {
+                    let error = format!("Patient/{id} is found by search but was deleted");
+                    return Ok(Sought::Failed(Reason::PatientGone, error));
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    async fn mismatch(&self, row: RowKey) -> Result<Sought, Stop> {
+        match self.server.mismatched(row).await {
+            Some(stop) => Err(stop),
+            None => Ok(Sought::Failed(
+                Reason::RejectedByServer,
+                "the search returned a Patient that does not hold this NIK".into(),
+            )),
+        }
+    }
+
+    async fn read(&self, account: &mut Account, id: &PatientId, nik: &Nik) -> Result<Reading, Stop> {
+        let client = &self.server.client;
+        self.server.ask(account, Operation::Read, || async { (client.read(id, nik).await, 1) }).await
+    }
+
+    /// Whether a newer number was applied while we tried. Asked of the ledger, because whoever changed the
+    /// Patient under us may have been one of us.
+    async fn is_overtaken(&self, work: &Work<'_>) -> Result<bool, Stop> {
+        let newest = self.ledger.newest_success(&work.claimed.nik).await;
+        let newest = newest.map_err(|error| Stop::Later(LEDGER_PAUSE, error.to_string()))?;
+        Ok(newest.is_some_and(|(order, ..)| order > work.claimed.order))
+    }
+
+    async fn intend(&self, work: &mut Work<'_>, change: &Change) -> Result<bool, Stop> {
+        let before = serde_json::to_vec(&change.before).expect("a JSON value can be written");
+        let intent = Intent {
+            key: work.claimed.key,
+            epoch: work.claimed.epoch,
+            patient: change.id.as_str().to_owned(),
+            version: change.version.as_str().to_owned(),
+            sealed_before: self.keys.seal(&work.claimed.key.place(), &before),
+        };
+        let ours = self.batches.intents.ask(intent).await;
+        let ours = ours.map_err(|failed| Stop::Later(LEDGER_PAUSE, failed.to_string()))?;
+        work.intended |= ours;
+        Ok(ours)
+    }
+
+    async fn write(&self, work: &mut Work<'_>, change: &Change) -> Result<(), Stop> {
+        let client = &self.server.client;
+        let in_doubt = AtomicBool::new(false);
+        let request = || async {
+            let written = client.update(change).await;
+            in_doubt.fetch_or(written.as_ref().is_err_and(Failure::leaves_write_in_doubt), Ordering::Relaxed);
+            (written, 1)
+        };
+        let written = self.server.ask(&mut work.account, Operation::Update, request).await;
+        work.wrote |= written.is_ok() || in_doubt.into_inner();
+        written.map(|_| ())
+    }
+
+    /// After a late write: if FHIR does not hold the NIK's newest number, sets it.
+    async fn restore_newest(&self, work: &mut Work<'_>) -> Result<(), Stop> {
+        let newest = self.ledger.newest_success(&work.claimed.nik).await;
+        let newest = newest.map_err(|error| Stop::Later(LEDGER_PAUSE, error.to_string()))?;
+        let Some((order, _, Some(source))) = newest else { return Ok(()) };
+        if order <= work.claimed.order {
+            return Ok(());
+        }
+        let Ok(Payload { number: Some(newest), .. }) = Payload::open(&self.keys, &source.key, &source.sealed) else {
+            return Ok(());
+        };
+        for _ in 0..CONFLICTS {
+            let Sought::Found(patient) = self.find(work).await? else { return Ok(()) };
+            // Only our own late number is put right; what somebody else set since is theirs.
+            if patient.edit(&work.number, self.clock.now(), &self.telecom).change.is_some() {
+                return Ok(());
+            }
+            let Some(change) = patient.edit(&newest, self.clock.now(), &self.telecom).change else { return Ok(()) };
+            match self.write(work, &change).await {
+                Err(Stop::Refused(Failure::Conflict { .. })) => {}
+                written => return written,
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Sought {
+    Found(Patient),
+    Nobody,
+    Failed(Reason, String),
+}

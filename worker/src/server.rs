@@ -1,0 +1,281 @@
+//! The FHIR server as rows meet it: one request at a time under a permit, with what its failure means for the
+//! row and for everybody.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use shared::ledger::{GateKind, RowKey};
+use shared::retry::RetryPolicy;
+use tokio::time::{Instant, timeout_at};
+
+use crate::breaker::{Blame, Breaker, BreakerTerms, Kind};
+use crate::credentials::Credentials;
+use crate::fhir::{Canary, Failure, FhirClient, Operation, Transient};
+use crate::limiter::{Limiter, Sample, Verdict};
+use crate::pause::{Pause, PauseTerms};
+
+/// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
+/// Patient that always answers 429 must not keep a night open.
+const FREE_WAITS: u32 = 50;
+
+/// Why a row goes no further for now.
+#[derive(Debug)]
+pub enum Stop {
+    /// It failed on its own account, in a way that may pass: uses an attempt.
+    Retry(String),
+    /// It has to wait, through no fault of its own.
+    Later(Duration, String),
+    /// Everything is paused: back to pending.
+    Paused,
+    /// The server refuses this row, or its Patient is not as it was.
+    Refused(Failure),
+}
+
+/// A row's account with the server during one claim.
+#[derive(Debug)]
+pub struct Account {
+    /// Which row.
+    pub row: RowKey,
+    /// No request starts after this: what is left of the lease would not cover its time-out.
+    pub deadline: Instant,
+    /// Requests made.
+    pub requests: u32,
+    /// Those of them that repeated a failed one.
+    pub retries: u32,
+    waits: u32,
+}
+
+impl Account {
+    /// A fresh account.
+    pub fn new(row: RowKey, deadline: Instant) -> Self {
+        Self { row, deadline, requests: 0, retries: 0, waits: 0 }
+    }
+}
+
+/// See the module.
+pub struct Server {
+    /// The client.
+    pub client: FhirClient,
+    /// What the server can take.
+    pub limiter: Limiter,
+    /// Whether anything is tried at all.
+    pub pause: Pause,
+    credentials: Credentials,
+    breaker: Breaker,
+    throttled: RetryPolicy,
+    dice: Mutex<SmallRng>,
+}
+
+impl Server {
+    /// Nothing is asked of it before the first probe.
+    pub fn new(
+        client: FhirClient,
+        limiter: Limiter,
+        credentials: Credentials,
+        terms: (BreakerTerms, PauseTerms),
+        seed: u64,
+    ) -> Self {
+        Self {
+            client,
+            limiter,
+            pause: Pause::until_probed(terms.1),
+            credentials,
+            breaker: Breaker::new(terms.0),
+            throttled: RetryPolicy {
+                first: Duration::from_millis(200),
+                max: Duration::from_secs(10),
+                max_attempts: u32::MAX,
+            },
+            dice: Mutex::new(SmallRng::seed_from_u64(seed)),
+        }
+    }
+
+    /// A delay of `policy` after so many failed attempts.
+    pub fn delay(&self, policy: &RetryPolicy, attempts: u32) -> Duration {
+        policy.delay(attempts, &mut *self.dice())
+    }
+
+    /// A moment somewhere between nothing and `most`, so that rows that waited together do not go on together.
+    pub fn moment(&self, most: Duration) -> Duration {
+        most.mul_f64(self.dice().random())
+    }
+
+    fn dice(&self) -> std::sync::MutexGuard<'_, SmallRng> {
+        self.dice.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Makes a request for a row, again while that costs the row nothing, and tells what its failure means.
+    pub async fn ask<T, F>(
+        &self,
+        account: &mut Account,
+        operation: Operation,
+        request: impl Fn() -> F,
+    ) -> Result<T, Stop>
+    where
+        F: Future<Output = (Result<T, Failure>, u32)>,
+    {
+        let mut renewed = false;
+        loop {
+            let Ok(permit) = timeout_at(account.deadline, self.limiter.acquire()).await else {
+                return Err(Stop::Later(Duration::ZERO, "the lease ran out before the request's turn".into()));
+            };
+            if self.pause.is_on() {
+                return Err(Stop::Paused);
+            }
+            let (result, requests) = request().await;
+            account.requests += requests;
+            permit.finish(Sample { verdict: verdict(&result), class: operation as usize });
+            let failure = match result {
+                Ok(value) => {
+                    self.breaker.succeeded(operation);
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Throttled { retry_after, .. } => self.wait_out(account, retry_after, &failure).await?,
+                Failure::Unauthorized { generation, ref text } => {
+                    if renewed || !self.credentials.renew(&self.client, generation).await {
+                        let reason = format!("the FHIR server refuses our credentials (401){text:#}; check FHIR_API_KEY");
+                        return Err(self.systemic(GateKind::Systemic, reason));
+                    }
+                    renewed = true;
+                }
+                other => return Err(self.judge(account.row, operation, other).await),
+            }
+            account.retries += 1;
+        }
+    }
+
+    /// Waits as the server asks, or hands the row back where its lease does not last that long.
+    async fn wait_out(
+        &self,
+        account: &mut Account,
+        retry_after: Option<Duration>,
+        failure: &Failure,
+    ) -> Result<(), Stop> {
+        account.waits += 1;
+        if account.waits > FREE_WAITS {
+            return Err(Stop::Retry(failure.to_string()));
+        }
+        let wait = match retry_after {
+            Some(asked) => {
+                self.limiter.hold_until(Instant::now() + asked);
+                asked
+            }
+            None => self.delay(&self.throttled, account.waits),
+        };
+        if Instant::now() + wait >= account.deadline {
+            return Err(Stop::Later(wait + self.moment(Duration::from_secs(1)), failure.to_string()));
+        }
+        // With Retry-After the limiter holds every start, this row's included.
+        if retry_after.is_none() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    async fn judge(&self, row: RowKey, operation: Operation, failure: Failure) -> Stop {
+        match &failure {
+            Failure::Transient { kind: Transient::Unreachable, .. } => {
+                match self.breaker.blame(operation, Kind::Unreachable, row).await {
+                    Blame::Row => Stop::Later(self.delay(&self.throttled, 1), describe(&failure)),
+                    Blame::Server | Blame::Unknown => self.systemic(GateKind::Systemic, describe(&failure)),
+                }
+            }
+            Failure::Transient { .. } => match self.breaker.blame(operation, Kind::Failing, row).await {
+                Blame::Server => self.systemic(GateKind::Systemic, describe(&failure)),
+                Blame::Row | Blame::Unknown => Stop::Retry(describe(&failure)),
+            },
+            Failure::Forbidden { .. } => match self.breaker.blame(operation, Kind::Forbidden, row).await {
+                Blame::Server => self.systemic(GateKind::Systemic, describe(&failure)),
+                Blame::Row | Blame::Unknown => Stop::Refused(failure),
+            },
+            _ => {
+                // It answers, and to the point.
+                self.breaker.succeeded(operation);
+                Stop::Refused(failure)
+            }
+        }
+    }
+
+    /// A match that is not whom we searched: this row's trouble, or a server that ignores the search.
+    pub async fn mismatched(&self, row: RowKey) -> Option<Stop> {
+        // Searches that find the right Patient keep succeeding on a sane server, so they break the streak; a
+        // search counts as success as soon as it is answered, hence an operation of its own.
+        match self.breaker.blame(Operation::Canary, Kind::Mismatching, row).await {
+            Blame::Server => Some(self.systemic(
+                GateKind::Guard,
+                "the FHIR server's searches return other Patients than asked for; nothing more is written".into(),
+            )),
+            Blame::Row | Blame::Unknown => None,
+        }
+    }
+
+    /// A search found the Patient it asked for.
+    pub fn matched(&self) {
+        self.breaker.succeeded(Operation::Canary);
+    }
+
+    /// Pauses everything.
+    pub fn systemic(&self, kind: GateKind, reason: String) -> Stop {
+        if self.pause.begin(kind, reason.clone()) {
+            tracing::warn!(reason, kind = %kind, "the night pauses");
+        }
+        Stop::Paused
+    }
+
+    /// Asks for an impossible NIK: is the server there, does it let us in, does it look at what is searched?
+    /// `Err` says in words what is wrong, and whether only an operator can mend it.
+    pub async fn probe(&self) -> Result<(), (GateKind, String)> {
+        let mut renewed = false;
+        loop {
+            let permit = self.limiter.acquire().await;
+            let generation = self.client.credential_generation();
+            let answer = self.client.canary().await;
+            permit.finish(Sample { verdict: verdict(&answer), class: Operation::Canary as usize });
+            return match answer {
+                Ok(Canary::Honoured) => Ok(()),
+                Ok(Canary::SearchIgnored) => Err((
+                    GateKind::Guard,
+                    "the FHIR server answers a search for an impossible NIK with Patients: it ignores the identifier \
+                     search, so nothing is written; have its owner enable search by identifier, or check \
+                     FHIR_IDENTIFIER_SYSTEM"
+                        .into(),
+                )),
+                Err(Failure::Throttled { retry_after, .. }) => {
+                    let wait = retry_after.unwrap_or(Duration::from_secs(1));
+                    self.limiter.hold_until(Instant::now() + wait);
+                    continue;
+                }
+                Err(Failure::Unauthorized { .. })
+                    if !renewed && self.credentials.renew(&self.client, generation).await =>
+                {
+                    renewed = true;
+                    continue;
+                }
+                Err(failure) => Err((GateKind::Systemic, describe(&failure))),
+            };
+        }
+    }
+}
+
+/// A failure with its cause, once: scrubbed already, fit for a dead letter.
+pub fn describe(failure: &Failure) -> String {
+    match std::error::Error::source(failure) {
+        Some(cause) => format!("{failure}: {cause}"),
+        None => failure.to_string(),
+    }
+}
+
+fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
+    match result {
+        Ok(_) => Verdict::Success,
+        Err(Failure::Throttled { .. }) => Verdict::Throttled,
+        Err(Failure::Transient { kind: Transient::Timeout | Transient::Server(503), .. }) => Verdict::Overloaded,
+        Err(_) => Verdict::Ignored,
+    }
+}
