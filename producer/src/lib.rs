@@ -1,3 +1,22 @@
-//! The producer: reads the sheet, snapshots its rows and publishes them, and watches the run.
+//! The producer: reads the sheet, snapshots its rows, publishes them, watches the run and reports it; and the
+//! operator's command line over it.
+//!
+//! A library, so that `standalone` runs the same code in one process. It never knows the worker.
 
+pub mod command;
+pub mod flags;
+pub mod listing;
+mod lock;
+mod niks;
+mod producer;
+mod progress;
+mod report;
+mod snapshot;
 pub mod source;
+mod status;
+
+pub use lock::LockTerms;
+pub use niks::NikFlagError;
+pub use producer::{Ended, Halt, Order, Producer, ProducerError, ProducerTerms, Replayed, Sources};
+pub use report::Report;
+pub use status::{Signal, Status};

@@ -1,7 +1,7 @@
 //! A response body that arrives slowly, or not to its end.
 
-use std::io;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;

@@ -15,10 +15,15 @@ pub struct WallClock {
 
 impl WallClock {
     /// Milliseconds since the Unix epoch, with the skew added.
-    #[expect(clippy::disallowed_methods, reason = "this crate shares no code with ours, its clock is this one")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this crate shares no code with ours, its clock is this one"
+    )]
     pub fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(self.skew_ms.load(Ordering::Relaxed))
+        i64::try_from(since.as_millis())
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.skew_ms.load(Ordering::Relaxed))
     }
 
     /// Shifts the clock: positive milliseconds make it run ahead of the system's.

@@ -32,9 +32,12 @@ pub struct Stats {
     pub(crate) batch_gets: AtomicU64,
     pub(crate) sheet_reads_refused: AtomicU64,
     watching: AtomicBool,
-    watched: RwLock<HashMap<u64, (String, Mutex<Vec<WatchedRequest>>)>>,
+    watched: RwLock<HashMap<u64, Watched>>,
     series: Mutex<Series>,
 }
+
+/// A watched NIK with its requests.
+type Watched = (String, Mutex<Vec<WatchedRequest>>);
 
 struct Series {
     since: Instant,

@@ -48,17 +48,25 @@ fn undress(c: char) -> Plain {
         // Braille blank and the Hangul fillers show as a space, though Unicode does not call them one; an
         // emoji of a telephone is a label.
         '\u{2800}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => ' ',
-        '☎' | '☏' | '✆' | '🕻' | '🕼' | '🕽' | '🕾' | '🕿' | '📞' | '📟' | '📱' | '📲' => ' ',
+        '☎' | '☏' | '✆' | '🕻' | '🕼' | '🕽' | '🕾' | '🕿' | '📞' | '📟' | '📱' | '📲' => {
+            ' '
+        }
         _ if c.is_whitespace() => ' ',
         _ if c.is_control() || is_invisible(c) => return Plain::Nothing,
         // Fullwidth forms of ASCII.
         '！'..='～' => return undress(char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c)),
-        '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{2d7}' | '\u{58a}' | '\u{5be}' | '\u{1806}' => '-',
+        '\u{2010}'..='\u{2015}'
+        | '\u{2043}'
+        | '\u{2212}'
+        | '\u{2d7}'
+        | '\u{58a}'
+        | '\u{5be}'
+        | '\u{1806}' => '-',
         '\u{2e3a}' | '\u{2e3b}' | '\u{30fc}' | '\u{30a0}' | '\u{fe58}' | '\u{fe63}' | '\u{2796}' => '-',
         '\u{207a}' | '\u{fe62}' | '\u{2795}' | '\u{fb29}' => '+',
         '‘' | '’' | '‚' | '‛' | '′' | '‵' | '´' | 'ʹ' | 'ʼ' | 'ˈ' | '‹' | '›' => '\'',
         '“' | '”' | '„' | '‟' | '″' | '‶' | '«' | '»' | '〝' | '〞' => '"',
-        '·' | '•' | '∙' | '‧' | '․' | '⋅' | '●' | '▪' | '。' | '\u{fe52}' | '\u{ff61}' | '\u{ff65}' => '.',
+        '·' | '∙' | '‧' | '․' | '⋅' | '。' | '\u{fe52}' | '\u{ff61}' | '\u{ff65}' => '.',
         '⁄' | '∕' | '⧸' => '/',
         '、' | '،' | '\u{ff64}' | '\u{fe50}' => ',',
         '؛' | '\u{fe54}' => ';',
@@ -77,12 +85,12 @@ fn decimal_digit(c: char) -> Option<char> {
     char::from_digit(code - ZEROS[at], 10)
 }
 
-/// Whether a character has no shape of its own: format characters (general category Cf), variation
-/// selectors, joiners, and the enclosing keycap of an emoji digit.
+/// Whether a character has no shape of its own: the format characters (general category Cf) but Arabic's and
+/// Syriac's visible ones, variation selectors, joiners, and the enclosing keycap of an emoji digit.
 fn is_invisible(c: char) -> bool {
     matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{200b}'..='\u{200f}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{20e3}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')

@@ -86,9 +86,9 @@ impl FromStr for RunDate {
         }
         let part = |range: std::ops::Range<usize>| {
             let digits = bytes.get(range)?;
-            digits.iter().try_fold(0_i16, |sum, byte| {
-                byte.is_ascii_digit().then(|| sum * 10 + i16::from(byte - b'0'))
-            })
+            digits
+                .iter()
+                .try_fold(0_i16, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i16::from(byte - b'0')))
         };
         let (Some(year), Some(month), Some(day)) = (part(0..4), part(5..7), part(8..10)) else {
             return Err(error());

@@ -2,7 +2,11 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Column, DateOrder, Nik, PhoneNumber, Reason, RunDate, SourceRow, Warning};
+use super::clean::plain;
+use super::found::found;
+use super::nik_cell::{self, NikFound};
+use super::phone_cell::{self, PhoneFound};
+use super::{Cell, Column, DateOrder, Nik, PhoneNumber, Reason, RunDate, SourceRow, Warning, date_cell};
 
 /// What a run needs to know to read its rows.
 #[derive(Clone, Debug)]
@@ -63,7 +67,49 @@ pub struct Rejection {
 impl RowRules {
     /// Reads a row: blank first, then the date decides whether it belongs to the run, then NIK, then number.
     pub fn read(&self, row: &SourceRow) -> Reading {
-        let _ = row;
-        Reading::Blank
+        if !row.other_content && [&row.nik, &row.phone, &row.updated].into_iter().all(is_blank) {
+            return Reading::Blank;
+        }
+        let date = date_cell::read(&row.updated, self.date_order, &self.zone);
+        if date.is_some_and(|date| date != self.run_date.date()) {
+            return Reading::OtherDate;
+        }
+        let nik = nik_cell::read(&row.nik);
+        let phone = phone_cell::read(&row.phone);
+        let mut warnings = Vec::new();
+        warnings.extend(nik.iter().flat_map(NikFound::warnings));
+        warnings.extend(phone.iter().flat_map(PhoneFound::warnings));
+        let (reason, column) = match (date, &nik, &phone) {
+            (None, _, _) => (Reason::DateUnreadable, Column::Updated),
+            (_, Err(reason), _) => (*reason, Column::Nik),
+            (_, _, Err(reason)) => (*reason, Column::Phone),
+            (Some(_), Ok(NikFound { nik, .. }), Ok(PhoneFound { number, .. })) => {
+                let (nik, phone) = (nik.clone(), number.clone());
+                return Reading::Valid(ValidRow { sheet_row: row.sheet_row, nik, phone, warnings });
+            }
+        };
+        let cell = match column {
+            Column::Nik => &row.nik,
+            Column::Phone => &row.phone,
+            Column::Updated => &row.updated,
+        };
+        Reading::Rejected(Rejection {
+            sheet_row: row.sheet_row,
+            reason,
+            column,
+            found: found(cell, column),
+            nik: nik.ok().map(|found| found.nik),
+            phone: phone.ok().map(|found| found.number),
+            warnings,
+        })
+    }
+}
+
+/// Whether a cell looks empty: nothing in it, or nothing but spaces and invisible characters.
+fn is_blank(cell: &Cell) -> bool {
+    match cell {
+        Cell::Empty => true,
+        Cell::Text(text) => plain(text).is_empty(),
+        Cell::Number(_) | Cell::Boolean(_) | Cell::Error(_) => false,
     }
 }

@@ -61,8 +61,8 @@ pub trait Ledger: LedgerView {
     /// rows may be published. A snapshot that is complete already is left as it is.
     async fn complete_snapshot(&self, fence: &Fence, run: RunId, snapshot: Snapshot) -> Result<(), LedgerError>;
 
-    /// Opens a new generation of each dead letter that matches and is still open, and tells how many.
-    async fn replay(&self, replay: Replay) -> Result<u64, LedgerError>;
+    /// Opens a new generation of each dead letter that matches and is still open, and names them.
+    async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError>;
 
     /// Closes the run if its snapshot is complete and no row is open. False: something is still open, or
     /// somebody else closed it.

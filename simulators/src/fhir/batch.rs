@@ -52,11 +52,13 @@ impl FhirServer {
         };
         let mut entries = bundle.entry.into_iter().enumerate().collect::<Vec<_>>();
         // FHIR R4, http, 3.1.0.11.2: DELETE, POST, PUT and PATCH, GET. The sort is stable.
-        entries.sort_by_key(|(_, entry)| match entry.request.as_ref().map(|request| request.method.as_str()) {
-            Some("DELETE") => 0,
-            Some("POST") => 1,
-            Some("PUT" | "PATCH") => 2,
-            _ => 3,
+        entries.sort_by_key(|(_, entry)| {
+            match entry.request.as_ref().map(|request| request.method.as_str()) {
+                Some("DELETE") => 0,
+                Some("POST") => 1,
+                Some("PUT" | "PATCH") => 2,
+                _ => 3,
+            }
         });
         let mut replies = entries
             .into_iter()

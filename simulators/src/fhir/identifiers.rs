@@ -1,8 +1,8 @@
 //! From an identifier to the Patients that hold it: sharded, and compact for the millions that are NIKs.
 
 use std::borrow::Borrow;
-use std::collections::hash_map::{Entry, HashMap};
 use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::RwLock;
 

@@ -215,8 +215,12 @@ mod tests {
 
     #[test]
     fn a_patient_fault_ends_after_its_times() {
-        let fault =
-            PatientFault { operation: Some(Operation::Write), times: Some(2), status: Some(503), ..Default::default() };
+        let fault = PatientFault {
+            operation: Some(Operation::Write),
+            times: Some(2),
+            status: Some(503),
+            ..Default::default()
+        };
         let nik = "3171014503900001";
         let plan = FaultPlan { patients: [(nik.to_owned(), fault)].into(), ..FaultPlan::default() };
         let faults = ActiveFaults::new(plan, 1);

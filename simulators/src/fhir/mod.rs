@@ -175,7 +175,8 @@ impl FhirServer {
         let stats = &self.shared.stats;
         if !matches!(interaction, Interaction::Metadata) && !self.shared.knows(headers) {
             stats.answered(operation, 401);
-            let reply = Reply::outcome(StatusCode::UNAUTHORIZED, "login", "the API key is missing or not known");
+            let reply =
+                Reply::outcome(StatusCode::UNAUTHORIZED, "login", "the API key is missing or not known");
             let mut response = reply.into_response(&Injection::default());
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
             return Ok(response);

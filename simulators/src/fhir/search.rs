@@ -49,7 +49,8 @@ impl Search {
                 "identifier" => search.identifiers.push(alternatives(&value, ',').map(token).collect()),
                 "_id" => search.ids.push(alternatives(&value, ',').collect()),
                 "_elements" => {
-                    search.elements = Some(value.split(',').map(|element| element.trim().to_owned()).collect());
+                    search.elements =
+                        Some(value.split(',').map(|element| element.trim().to_owned()).collect());
                 }
                 "_count" => search.count = value.parse().unwrap_or(DEFAULT_COUNT).min(MOST),
                 "_offset" => {
@@ -87,8 +88,7 @@ impl FhirServer {
         }
         crate::stats::count(&self.stats().searches);
         let faults = self.faults();
-        let everybody =
-            faults.plan.ignore_search || (search.identifiers.is_empty() && search.ids.is_empty());
+        let everybody = faults.plan.ignore_search || (search.identifiers.is_empty() && search.ids.is_empty());
         let (total, page) = if everybody { self.everybody(search) } else { self.matches(search) };
         let mut body = Vec::with_capacity(512 + page.len() * 1400);
         body.extend_from_slice(br#"{"resourceType":"Bundle","type":"searchset","total":"#);
@@ -180,9 +180,7 @@ fn alternatives(text: &str, separator: char) -> impl Iterator<Item = String> {
 fn token(text: String) -> Token {
     let bar = text.char_indices().find(|(at, letter)| *letter == '|' && !text[..*at].ends_with('\\'));
     match bar {
-        Some((at, _)) => {
-            Token { system: Some(unescaped(&text[..at])), value: unescaped(&text[at + 1..]) }
-        }
+        Some((at, _)) => Token { system: Some(unescaped(&text[..at])), value: unescaped(&text[at + 1..]) },
         None => Token { system: None, value: unescaped(&text) },
     }
 }
@@ -207,11 +205,9 @@ mod tests {
     #[test]
     fn tokens_keep_escaped_commas_and_bars() {
         let search = Search::parse(br"identifier=http%3A%2F%2Fx%7Ca%5C%2Cb,%7Cc,d%5C%7Ce&_count=7");
-        let tokens = search.identifiers[0].iter().map(|token| (token.system.as_deref(), token.value.as_str()));
-        assert_eq!(
-            tokens.collect::<Vec<_>>(),
-            [(Some("http://x"), "a,b"), (Some(""), "c"), (None, "d|e")]
-        );
+        let tokens =
+            search.identifiers[0].iter().map(|token| (token.system.as_deref(), token.value.as_str()));
+        assert_eq!(tokens.collect::<Vec<_>>(), [(Some("http://x"), "a,b"), (Some(""), "c"), (None, "d|e")]);
         assert_eq!(search.count, 7);
     }
 }

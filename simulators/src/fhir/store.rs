@@ -65,10 +65,12 @@ struct Record {
     deleted: bool,
 }
 
+type SlotsById = HashMap<Box<str>, u32>;
+
 /// All Patients of one FHIR server.
 pub struct FhirStore {
     shards: Box<[RwLock<Vec<Record>>]>,
-    ids: Box<[RwLock<HashMap<Box<str>, u32>>]>,
+    ids: Box<[RwLock<SlotsById>]>,
     identifiers: IdentifierIndex,
     filled: AtomicU32,
     /// Inserts are one after another, so that a slot's place in its shard is its number divided by the shards.
@@ -216,11 +218,7 @@ impl FhirStore {
     pub(crate) fn at(&self, slot: u32) -> Option<Stored> {
         let shard = read(&self.shards[slot as usize % SHARDS]);
         let record = shard.get(slot as usize / SHARDS).filter(|record| !record.deleted)?;
-        Some(Stored {
-            body: record.body.clone(),
-            version: record.version,
-            modified_ms: record.modified_ms,
-        })
+        Some(Stored { body: record.body.clone(), version: record.version, modified_ms: record.modified_ms })
     }
 
     pub(crate) fn slot(&self, id: &str) -> Option<u32> {

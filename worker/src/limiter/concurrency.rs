@@ -63,6 +63,8 @@ pub(super) struct Concurrency {
     last_answer: Instant,
     latency: LatencyWatch,
     proven: ProvenLevel,
+    /// Seconds of activity since the limit was last in use.
+    unused: f64,
 }
 
 impl Concurrency {
@@ -77,6 +79,7 @@ impl Concurrency {
             last_answer: now,
             latency: LatencyWatch::new(),
             proven: ProvenLevel::default(),
+            unused: 0.0,
         }
     }
 
@@ -110,9 +113,18 @@ impl Concurrency {
     /// A success: evidence, and growth where the limit was in use.
     pub(super) fn succeeded(&mut self, ended: &Ended) {
         let step = self.accepted(ended);
-        if self.is_stale(ended) || !self.in_use(ended) {
+        if self.is_stale(ended) {
             return;
         }
+        if !self.in_use(ended) {
+            self.unused += step;
+            return;
+        }
+        if self.unused > ended.recovery && self.curve.is_some() {
+            // What was refused back then says nothing of now: it must not make a faster pace wait.
+            self.curve = Some(Curve::probing(self.limit));
+        }
+        self.unused = 0.0;
         // One more per success is doubling per window: slow start's speed (RFC 9438 §4.10), and a bound.
         let fastest = self.limit + 1.0;
         let due = self.curve.as_mut().map_or(fastest, |curve| curve.advance(step, RECOVERY * ended.recovery));
@@ -134,15 +146,17 @@ impl Concurrency {
         }
     }
 
-    /// A refusal or a time-out. Ignored if the request started before the last cut (one cut per round trip).
-    pub(super) fn congested(&mut self, ended: &Ended) {
+    /// A refusal or a time-out. Returns whether it cut: not where the request started before the last cut (one cut
+    /// per round trip).
+    pub(super) fn congested(&mut self, ended: &Ended) -> bool {
         if self.is_stale(ended) {
-            return;
+            return false;
         }
         // One below the level that was refused, not below the limit, which may not have been reached.
         let floor = self.limit * DEEPEST_CUT / AFTER_REFUSAL;
         let refused = (ended.level as f64 - 1.0).clamp(floor, self.limit).max(1.0);
         self.fall(ended, refused, refused * AFTER_REFUSAL);
+        true
     }
 
     /// Time passed in which nothing was allowed to start.

@@ -2,15 +2,12 @@
 //!
 //! What is refused, and how far a level falls, is decided in `concurrency` and `pace`.
 
-/// Time from a cut back to the level that was refused, where a refusal cost nothing but itself.
-pub(super) const RECOVERY_SECONDS: f64 = 5.0;
-
-/// The way back to the refused level takes this much less than K, which spaces what comes after: what was taken
-/// a moment ago is no risk, going beyond it is.
+/// The way back to the refused level takes K divided by this. What was taken a moment ago is no risk; going
+/// beyond it is, and K spaces that.
 const RETURN_SPEED: f64 = 3.0;
 
 /// Past this multiple of the refused level the refusal is out of date: growth turns exponential.
-const DISPROVED: f64 = 1.1;
+const DISPROVED: f64 = 1.06;
 
 /// Growth per second once the old level is disproved: threefold in under three seconds.
 const GROWTH_PER_SECOND: f64 = 1.5;
@@ -65,13 +62,13 @@ mod tests {
     use super::Curve;
 
     #[test]
-    fn returns_to_the_refused_level_after_the_recovery_time_and_lingers() {
+    fn returns_to_the_refused_level_quickly_and_lingers() {
         let mut curve = Curve::recovering(100.0, 80.0);
-        let half = curve.advance(2.5, 5.0);
+        let half = curve.advance(1.0, 6.0);
         assert!((97.0..98.0).contains(&half), "quick at first: {half}");
-        let there = curve.advance(2.5, 5.0);
+        let there = curve.advance(1.0, 6.0);
         assert!((there - 100.0).abs() < 1e-6, "{there}");
-        let lingering = curve.advance(1.0, 5.0);
+        let lingering = curve.advance(1.5, 6.0);
         assert!((100.0..100.5).contains(&lingering), "{lingering}");
     }
 
@@ -82,7 +79,7 @@ mod tests {
         while curve.advance(0.1, 5.0) < 300.0 {
             seconds += 0.1;
         }
-        assert!((8.0..14.0).contains(&seconds), "{seconds}");
+        assert!((6.0..9.0).contains(&seconds), "{seconds}");
     }
 
     #[test]

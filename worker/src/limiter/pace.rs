@@ -21,6 +21,11 @@ const AFTER_QUICK_REFUSAL: f64 = 0.7;
 const DEEPEST_CUT: f64 = 0.4;
 /// Below this the pace does not fall: a server that takes less says so with `Retry-After`. Requests a second.
 const SLOWEST: f64 = 1.0;
+/// The pace grows no further than this multiple of what is accepted: then something else is in the way. While it
+/// grows at its fastest, what was measured over the last second is behind it by less than this.
+const UNUSED_ABOVE: f64 = 1.6;
+/// A lower ceiling is taken for this one: an interval needs an end. Requests a second.
+const LOWEST_CEILING: f64 = 0.001;
 /// A pace that held nothing back for this long, in seconds of activity, is dropped.
 const DROPPED_AFTER: f64 = 30.0;
 /// How late a start may be and still keep the schedule; a later one starts a new schedule from now. It covers
@@ -45,7 +50,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(ceiling: Option<f64>, now: Instant) -> Self {
         Self {
-            ceiling: ceiling.filter(|rate| rate.is_finite() && *rate > 0.0),
+            ceiling: ceiling.filter(|rate| rate.is_finite()).map(|rate| rate.max(LOWEST_CEILING)),
             rate: None,
             curve: Curve::probing(SLOWEST),
             next: now,
@@ -62,6 +67,11 @@ impl Pace {
             (Some(rate), Some(ceiling)) => Some(rate.min(ceiling)),
             (rate, ceiling) => rate.or(ceiling),
         }
+    }
+
+    /// The adaptive rate alone: what refusals have taught.
+    pub(super) fn learned(&self) -> Option<f64> {
+        self.rate
     }
 
     /// When the next request may start; `None` where there is no pace or the time has come.
@@ -90,8 +100,10 @@ impl Pace {
         let Some(rate) = self.rate else { return };
         if held_back {
             self.idle = 0.0;
-            let due = self.curve.advance(step, ended.recovery).max(rate);
-            self.rate = Some(self.ceiling.map_or(due, |ceiling| due.min(ceiling)));
+            if self.accepted.rate(ended.now).is_none_or(|accepted| rate < accepted * UNUSED_ABOVE) {
+                let due = self.curve.advance(step, ended.recovery).max(rate);
+                self.rate = Some(self.ceiling.map_or(due, |ceiling| due.min(ceiling)));
+            }
         } else {
             self.idle += step;
             if self.idle > DROPPED_AFTER {
@@ -124,16 +136,21 @@ impl Pace {
         true
     }
 
-    /// Starts again after a hold, evenly: without a pace, at `fallback` requests a second.
-    pub(super) fn resume(&mut self, now: Instant, fallback: f64) {
+    /// Starts again after a hold.
+    pub(super) fn resume(&mut self, now: Instant) {
         self.next = now;
         self.last_answer = now;
         self.idle = 0.0;
         self.accepted.clear();
-        if self.rate.is_none() {
-            let rate = fallback.max(SLOWEST);
+    }
+
+    /// Sees to it that there is a pace, of at most `rate` a second; nothing is known against a faster one.
+    pub(super) fn spread(&mut self, rate: f64) {
+        let rate = rate.max(SLOWEST);
+        if self.rate.is_none_or(|current| current > rate) {
             self.rate = Some(rate);
             self.curve = Curve::probing(rate);
+            self.idle = 0.0;
         }
     }
 

@@ -5,17 +5,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::concurrency::{Concurrency, Ended};
-use super::curve::RECOVERY_SECONDS;
 use super::pace::Pace;
 use super::{LimiterConfig, LimiterState, Sample, Verdict};
 
 /// A hold reaches at most this far ahead: a wrong date in a `Retry-After` must not stop the night.
 pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(300);
-/// After a hold, growth back takes this many times as long as the hold: what probing costs stays near a tenth.
-const RECOVERY_PER_HOLD: f64 = 8.0;
-const LONGEST_RECOVERY_SECONDS: f64 = 60.0;
-/// After a hold, requests are spread as if the limit filled up this much faster than they end.
-const RESTART_MARGIN: f64 = 1.25;
+/// K of the growth curves (see `curve`), in seconds: how far apart refusals are. At least this …
+const SHORTEST_RECOVERY: f64 = 4.0;
+/// … and long enough for this many requests, so that a slow server does not refuse one in ten …
+const REQUESTS_PER_RECOVERY: f64 = 75.0;
+/// … and this many times as long as the hold that a refusal brought, so that holds cost about a tenth of the time …
+const RECOVERY_PER_HOLD: f64 = 9.0;
+/// … but at most this.
+const LONGEST_RECOVERY: f64 = 60.0;
+/// Where requests are spread for want of a measured rate, the limit fills up this much faster than they end.
+const SPREAD: f64 = 1.5;
 /// Latency to reckon with before one has been measured, in seconds.
 const ASSUMED_LATENCY: f64 = 0.2;
 /// Weight of a new sample in the moving average of latency.
@@ -69,7 +73,7 @@ impl State {
             concurrency: Concurrency::new(config.initial_concurrency, config.max_concurrency, now),
             pace: Pace::new(config.max_rps, now),
             hold: None,
-            recovery: RECOVERY_SECONDS,
+            recovery: SHORTEST_RECOVERY,
             latency: ASSUMED_LATENCY,
         }
     }
@@ -122,10 +126,13 @@ impl State {
                 self.pace.accepted(&ended, start.held_back);
             }
             Verdict::Throttled => {
-                self.recovery = RECOVERY_SECONDS;
                 self.refuse(&ended);
+                self.space_refusals(0.0);
             }
-            Verdict::Overloaded => self.concurrency.congested(&ended),
+            Verdict::Overloaded => {
+                self.concurrency.congested(&ended);
+                self.space_refusals(0.0);
+            }
         }
     }
 
@@ -133,8 +140,13 @@ impl State {
     /// to blame; one that was not, is: cutting both would leave the wrong one to grow back for nothing.
     fn refuse(&mut self, ended: &Ended) {
         let about_rate = self.concurrency.refused_at_proven_level(ended);
-        if !(about_rate && self.pace.refused(ended)) {
-            self.concurrency.congested(ended);
+        if about_rate && self.pace.refused(ended) {
+            return;
+        }
+        if self.concurrency.congested(ended) {
+            // A server without an allowance for bursts refuses the second of two at once at any rate: unless they
+            // are spread, a second one in flight would never be proven.
+            self.pace.spread(SPREAD * self.sustained());
         }
     }
 
@@ -164,8 +176,22 @@ impl State {
     fn release(&mut self, now: Instant) {
         let Some(hold) = self.hold.take() else { return };
         let held = hold.until.saturating_duration_since(hold.since).as_secs_f64();
-        self.recovery = (held * RECOVERY_PER_HOLD).clamp(RECOVERY_SECONDS, LONGEST_RECOVERY_SECONDS);
         self.concurrency.resume(now);
-        self.pace.resume(now, RESTART_MARGIN * self.concurrency.limit() / self.latency.max(0.001));
+        self.pace.resume(now);
+        self.pace.spread(SPREAD * self.sustained());
+        self.space_refusals(held);
+    }
+
+    /// What the limit lets through a second, by Little's law.
+    fn sustained(&self) -> f64 {
+        self.concurrency.limit() / self.latency.max(0.001)
+    }
+
+    /// Sets K after a refusal and again after the hold that it brought, in seconds.
+    fn space_refusals(&mut self, held: f64) {
+        let rate = self.pace.learned().unwrap_or_else(|| self.sustained());
+        self.recovery = (held * RECOVERY_PER_HOLD)
+            .max(REQUESTS_PER_RECOVERY / rate)
+            .clamp(SHORTEST_RECOVERY, LONGEST_RECOVERY);
     }
 }

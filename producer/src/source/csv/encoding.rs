@@ -40,7 +40,7 @@ pub(super) fn field(bytes: &[u8]) -> Cow<'_, str> {
 fn unmarked_utf16(head: &[u8]) -> Option<&'static Encoding> {
     let zeros = |offset| head.iter().skip(offset).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (zeros(0), zeros(1));
-    let (many, few) = (head.len() / 4, head.len() / 32);
+    let (many, few) = (head.len() / 4, head.len() / 16);
     if odd > many && even <= few {
         Some(UTF_16LE)
     } else if even > many && odd <= few {

@@ -238,7 +238,7 @@ impl Ledger for SqliteLedger {
         self.write("complete a snapshot", move |db, now| runs::complete_snapshot(db, now, &fence, run, snapshot)).await
     }
 
-    async fn replay(&self, replay: Replay) -> Result<u64, LedgerError> {
+    async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError> {
         self.write("replay dead letters", move |db, now| runs::replay(db, now, &replay)).await
     }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::convert::{instant, needed, warning_codes};
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    Act, Fence, Gate, LedgerError, LockAttempt, NewRun, Replay, Run, RunId, RunState, Seeded, Snapshot,
+    Act, Fence, Gate, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded, Snapshot,
 };
 
 use super::{Sql as _, micros};
@@ -241,7 +241,7 @@ pub(super) fn replay_terms(replay: &Replay) -> (String, Vec<String>) {
     (terms.join(" AND "), values)
 }
 
-pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<u64, LedgerError> {
+pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<RowKey>, LedgerError> {
     let (terms, values) = replay_terms(replay);
     let letters: Vec<(i64, RunId, u32, u32)> = db
         .prepare(&format!(
@@ -256,9 +256,9 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<u64, 
                 .collect()
         })
         .doing("find dead letters")?;
-    let mut opened = 0;
+    let mut opened = Vec::new();
     for (number, run, sheet_row, generation) in letters {
-        let key = crate::ledger::RowKey { run, sheet_row, generation };
+        let key = RowKey { run, sheet_row, generation };
         if !replay.rows.is_empty() && !replay.rows.contains(&key) {
             continue;
         }
@@ -283,7 +283,7 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<u64, 
         db.prepare_cached("UPDATE dead_letter SET replayed_at = ? WHERE number = ?")
             .and_then(|mut update| update.execute(params![now, number]))
             .doing("open a new generation")?;
-        opened += 1;
+        opened.push(RowKey { generation: generation + 1, ..key });
     }
     Ok(opened)
 }

@@ -45,9 +45,7 @@ impl Plan {
         self.retry_after = Some(Duration::from_secs(1));
         self
     }
-}
 
-impl Plan {
     /// Runs the clients, calling `at_second` as each second begins.
     pub(super) async fn run(self, server: &Server, mut at_second: impl FnMut(usize, &Server)) -> Night {
         let limiter = Limiter::new(self.config);
@@ -58,7 +56,8 @@ impl Plan {
             .run_until(async {
                 let mut clients = JoinSet::new();
                 for _ in 0..self.clients {
-                    let client = client(limiter.clone(), server.clone(), self.retry_after, start, night.clone());
+                    let client =
+                        client(limiter.clone(), server.clone(), self.retry_after, start, night.clone());
                     clients.spawn_local(client);
                 }
                 for second in 0..self.seconds {
@@ -115,11 +114,6 @@ impl Night {
             .iter()
             .fold((0, 0), |(done, refused), second| (done + second.done, refused + second.refused));
         f64::from(refused) / f64::from(done + refused).max(1.0)
-    }
-
-    /// The limits in force at the seconds' ends.
-    pub(super) fn limits(&self, seconds: Range<usize>) -> impl Iterator<Item = f64> {
-        self.seconds[seconds].iter().map(|second| second.limit)
     }
 }
 

@@ -27,10 +27,13 @@ pub(super) struct Latency {
 pub(super) enum Bound {
     Nothing,
     /// A token bucket: requests a second, and how many may come at once.
-    Rate { rps: f64, burst: f64 },
+    Rate {
+        rps: f64,
+        burst: f64,
+    },
     /// Requests in flight.
     Number(usize),
-    /// Refuses nothing; this many processors share the work, each request being one service time of work.
+    /// Refuses nothing; this many processors serve one queue.
     Processors(usize),
 }
 
@@ -41,7 +44,7 @@ struct Inside {
     tokens: f64,
     filled: Instant,
     in_flight: usize,
-    /// Processor sharing, as one queue per processor: when each is free.
+    /// When each processor is free.
     free_at: Vec<Instant>,
     random: SmallRng,
 }
@@ -72,10 +75,6 @@ impl Server {
 
     pub(super) fn set_latency(&self, latency: Latency) {
         self.inside.borrow_mut().latency = latency;
-    }
-
-    pub(super) fn in_flight(&self) -> usize {
-        self.inside.borrow().in_flight
     }
 
     /// One request. A refusal takes 10 ms.

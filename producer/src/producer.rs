@@ -1,0 +1,380 @@
+//! The producer's work: lock, snapshot, publish, watch, report; and replays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use jiff::tz::TimeZone;
+use shared::clock::Clock;
+use shared::data_key::{DataKeys, KeyedHash};
+use shared::domain::{DateOrder, Outcome, RowRules, RunDate};
+use shared::ledger::{
+    Act, Fence, Gate, GateKind, Ledger, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind, RunState,
+    Selection,
+};
+use shared::queue::Queue;
+use shared::steward::{Steward, StewardTerms};
+use tokio_util::sync::CancellationToken;
+
+use crate::lock::{self, LockTerms, RunLock};
+use crate::progress::Display;
+use crate::report::Report;
+use crate::snapshot::{self, SnapshotError};
+use crate::source::{RowSource, SourceError};
+use crate::status::Status;
+
+/// Makes the row source when the sheet is to be read: a run that is carried on from its snapshot needs none.
+#[async_trait]
+pub trait Sources: Send + Sync {
+    /// A source that has read nothing yet.
+    async fn open(&self) -> Result<Box<dyn RowSource>, SourceError>;
+
+    /// A word for reports: `google-sheets` or `file`.
+    fn describe(&self) -> String;
+}
+
+/// Intervals of a producer; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct ProducerTerms {
+    /// The run lock.
+    pub lock: LockTerms,
+    /// Publishing and sweeping.
+    pub steward: StewardTerms,
+    /// How often the run is looked at.
+    pub look_every: Duration,
+    /// `RUN_DEADLINE`.
+    pub deadline: Duration,
+}
+
+/// What a producer works with.
+pub struct Producer {
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// Seals and hashes.
+    pub keys: Arc<DataKeys>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where rows come from.
+    pub sources: Arc<dyn Sources>,
+    /// `JOB_NAME`.
+    pub job: String,
+    /// `RUN_TIMEZONE`.
+    pub zone: TimeZone,
+    /// `SHEET_DATE_ORDER`.
+    pub date_order: DateOrder,
+    /// Names this process among its peers.
+    pub holder: String,
+    /// Who started it: OS user and host.
+    pub who: String,
+    /// When this process started: the deadline is counted from here.
+    pub started: tokio::time::Instant,
+    /// Intervals.
+    pub terms: ProducerTerms,
+}
+
+/// What to run on one date.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Whether it writes.
+    pub kind: RunKind,
+    /// Which rows.
+    pub selection: Selection,
+}
+
+/// How a command ended, with the reports of the runs it finished or left.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Why it did not simply finish.
+    pub halt: Option<Halt>,
+    /// In the order they were worked on.
+    pub reports: Vec<Report>,
+}
+
+/// Why a command stopped before its end.
+#[derive(Debug)]
+pub enum Halt {
+    /// Another process holds the lock.
+    Locked,
+    /// A guard or a systemic failure; in words.
+    Stopped(String),
+    /// It was told to stop, and drained.
+    Interrupted,
+}
+
+/// An unexpected failure; starting again carries the run on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The sheet or file could not be read, for a reason of our own making.
+    #[error(transparent)]
+    Source(SourceError),
+    /// The run lock was lost to another process.
+    #[error("the run lock was lost; another process may have taken over, see the log")]
+    LockLost,
+}
+
+impl Ended {
+    /// What the finished runs' reports stand for together.
+    pub fn status(&self) -> Status {
+        self.reports.iter().map(Report::status).fold(Status::Done, Status::and)
+    }
+}
+
+impl Producer {
+    /// Runs one date: carries on what is unfinished, then, unless that was the same order, opens a run of its own.
+    pub async fn night(
+        &self,
+        date: RunDate,
+        order: &Order,
+        stop: &CancellationToken,
+    ) -> Result<Ended, ProducerError> {
+        let Some(lock) = lock::take(&self.ledger, &self.job, date, &self.holder, self.terms.lock).await? else {
+            return Ok(Ended { halt: Some(Halt::Locked), reports: Vec::new() });
+        };
+        let result = self.locked_night(date, order, &lock, stop).await;
+        lock.give_back().await;
+        result
+    }
+
+    async fn locked_night(
+        &self,
+        date: RunDate,
+        order: &Order,
+        lock: &RunLock,
+        stop: &CancellationToken,
+    ) -> Result<Ended, ProducerError> {
+        let mut ended = Ended::default();
+        for unfinished in self.ledger.unfinished_runs(&self.job, Some(date)).await? {
+            if unfinished.kind == RunKind::DryRun {
+                self.ledger.abandon_run(&lock.fence, unfinished.id).await?;
+                continue;
+            }
+            // A dry run tells what a run would do now; it must not finish somebody's night.
+            if order.kind == RunKind::DryRun {
+                continue;
+            }
+            tracing::info!(run_id = %unfinished.id, run_date = %date, "carrying on the unfinished run");
+            let same = unfinished.selection == order.selection;
+            self.work(unfinished, lock, stop, &mut ended).await?;
+            if same || ended.halt.is_some() {
+                return Ok(ended);
+            }
+        }
+        let run = self.open(&lock.fence, order).await?;
+        self.work(run, lock, stop, &mut ended).await?;
+        Ok(ended)
+    }
+
+    async fn open(&self, fence: &Fence, order: &Order) -> Result<Run, ProducerError> {
+        let new = NewRun {
+            id: RunId::new(self.clock.now()),
+            kind: order.kind,
+            selection: order.selection.clone(),
+            source: self.sources.describe(),
+            started_by: self.who.clone(),
+        };
+        let run = self.ledger.open_run(fence, new).await?;
+        let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date, "kind": run.kind.as_str(),
+            "selection": run.selection });
+        let act = if order.selection.reapply { "reapply" } else { "start" };
+        self.ledger.note_act(Act { who: self.who.clone(), act: act.into(), detail }).await?;
+        tracing::info!(run_id = %run.id, run_date = %run.date, kind = %run.kind, "run opened");
+        Ok(run)
+    }
+
+    /// Carries on the unfinished run of `date`, or the newest one. None: there is none.
+    pub async fn resume(&self, date: Option<RunDate>, stop: &CancellationToken) -> Result<Option<Ended>, ProducerError> {
+        let unfinished = self.ledger.unfinished_runs(&self.job, date).await?;
+        let Some(run) = unfinished.into_iter().rev().find(|run| run.kind == RunKind::Night) else { return Ok(None) };
+        let Some(lock) = lock::take(&self.ledger, &self.job, run.date, &self.holder, self.terms.lock).await? else {
+            return Ok(Some(Ended { halt: Some(Halt::Locked), reports: Vec::new() }));
+        };
+        let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date });
+        self.ledger.note_act(Act { who: self.who.clone(), act: "resume".into(), detail }).await?;
+        let mut ended = Ended::default();
+        let result = self.work(run, &lock, stop, &mut ended).await;
+        lock.give_back().await;
+        result.map(|()| Some(ended))
+    }
+
+    /// The report of the newest run of `date`, or of all.
+    pub async fn last_report(&self, date: Option<RunDate>) -> Result<Option<Report>, ProducerError> {
+        let runs = self.ledger.runs(&self.job, date, 1).await?;
+        Ok(runs.first().map(|summary| Report::new(&summary.run, &summary.tally, self.clock.now())))
+    }
+
+    /// Replays dead letters and waits for the end of each.
+    pub async fn replay(&self, replay: Replay, stop: &CancellationToken) -> Result<Replayed, ProducerError> {
+        self.open_a_guard().await?;
+        let detail = serde_json::json!({ "niks": replay.niks.iter().map(KeyedHash::as_str).collect::<Vec<_>>(),
+            "from": replay.from, "to": replay.to, "reason": replay.reason.map(|reason| reason.as_str()) });
+        let rows = self.ledger.replay(replay).await?;
+        let detail = serde_json::json!({ "filter": detail, "count": rows.len() });
+        self.ledger.note_act(Act { who: self.who.clone(), act: "replay".into(), detail }).await?;
+        let mut runs: Vec<RunId> = rows.iter().map(|row| row.run).collect();
+        runs.dedup();
+        if !self.queue.durable() {
+            for run in &runs {
+                self.ledger.forget_published(*run).await?;
+            }
+        }
+        let halt = self.watch(&runs, None, stop).await?;
+        let mut died_again = 0;
+        for run in runs {
+            died_again += self.dead_among(run, &rows).await?;
+        }
+        Ok(Replayed { replayed: rows.len() as u64, died_again, halt })
+    }
+
+    async fn dead_among(&self, run: RunId, rows: &[RowKey]) -> Result<u64, ProducerError> {
+        let filter = RowFilter { outcome: Some(Outcome::DeadLettered), ..RowFilter::default() };
+        let (mut after, mut dead) = (0, 0);
+        loop {
+            let page = self.ledger.rows(run, &filter, after, 1_000).await?;
+            let Some(last) = page.last() else { return Ok(dead) };
+            after = last.key.sheet_row;
+            dead += page.iter().filter(|row| rows.contains(&row.key)).count() as u64;
+        }
+    }
+
+    /// Works a run through to its end, or to what halts it, and adds its report.
+    async fn work(
+        &self,
+        run: Run,
+        lock: &RunLock,
+        stop: &CancellationToken,
+        ended: &mut Ended,
+    ) -> Result<(), ProducerError> {
+        self.open_a_guard().await?;
+        ended.halt = self.snapshot_and_watch(&run, lock, stop).await?;
+        let run = self.ledger.run(run.id).await?.ok_or(LedgerError::Foreign { what: "run" })?;
+        let tally = self.ledger.tally(run.id).await?;
+        let report = Report::new(&run, &tally, self.clock.now());
+        tracing::info!(run_id = %run.id, run_date = %run.date, state = %run.state, rows_selected = report.rows_selected,
+            rows_open = report.rows_open, seconds = report.duration_seconds.round(), "run ended");
+        ended.reports.push(report);
+        Ok(())
+    }
+
+    async fn snapshot_and_watch(
+        &self,
+        run: &Run,
+        lock: &RunLock,
+        stop: &CancellationToken,
+    ) -> Result<Option<Halt>, ProducerError> {
+        if run.state == RunState::Seeding {
+            let mut source = match self.sources.open().await {
+                Ok(source) => source,
+                Err(error) => return halted(error),
+            };
+            let rules = RowRules { run_date: run.date, zone: self.zone.clone(), date_order: self.date_order };
+            let taken = tokio::select! {
+                taken = snapshot::take(&self.ledger, &self.keys, &rules, &lock.fence, run, source.as_mut()) => taken,
+                () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
+                () = lock.lost.cancelled() => return Err(ProducerError::LockLost),
+            };
+            match taken {
+                Ok(()) => tracing::info!(run_id = %run.id, "snapshot complete"),
+                Err(SnapshotError::Source(error)) => return halted(error),
+                Err(SnapshotError::Ledger(error)) => return Err(error.into()),
+            }
+        } else if !self.queue.durable() {
+            self.ledger.forget_published(run.id).await?;
+        }
+        self.watch(&[run.id], Some(lock), stop).await
+    }
+
+    /// A guard stands until an operator starts again: that is now.
+    async fn open_a_guard(&self) -> Result<(), ProducerError> {
+        if let Some(Gate { kind: GateKind::Guard, .. }) = self.ledger.gate().await? {
+            self.ledger.open_gate().await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes and watches until the runs are settled and closed, or something halts it.
+    async fn watch(
+        &self,
+        runs: &[RunId],
+        lock: Option<&RunLock>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Halt>, ProducerError> {
+        let steward = Steward::new(
+            self.ledger.clone(),
+            self.queue.clone(),
+            self.holder.clone(),
+            self.terms.steward,
+            self.job.clone(),
+        );
+        let never = CancellationToken::new();
+        let lost = lock.map_or(&never, |lock| &lock.lost);
+        tokio::select! {
+            () = steward.serve(CancellationToken::new()) => Ok(None),
+            halt = self.look(runs) => halt,
+            () = stop.cancelled() => Ok(Some(Halt::Interrupted)),
+            () = lost.cancelled() => Err(ProducerError::LockLost),
+        }
+    }
+
+    async fn look(&self, runs: &[RunId]) -> Result<Option<Halt>, ProducerError> {
+        for run in runs {
+            let mut display = Display::new(*run);
+            let mut shown = tokio::time::Instant::now();
+            let mut show_every = Duration::ZERO;
+            let halt = loop {
+                if self.ledger.run(*run).await?.is_none_or(|run| run.state == RunState::Closed)
+                    && self.ledger.is_settled(*run).await?
+                {
+                    break None;
+                }
+                let gate = self.ledger.gate().await?;
+                match &gate {
+                    Some(Gate { kind: GateKind::Guard, reason }) => break Some(Halt::Stopped(reason.clone())),
+                    Some(Gate { kind: GateKind::Systemic, reason }) if self.started.elapsed() >= self.terms.deadline => {
+                        break Some(Halt::Stopped(format!("still paused past RUN_DEADLINE: {reason}")));
+                    }
+                    _ => {}
+                }
+                if shown.elapsed() >= show_every {
+                    let asked = tokio::time::Instant::now();
+                    display.show(self.ledger.progress(*run).await?, gate.as_ref());
+                    // Counting a million rows takes a while: never more than a twentieth of the time.
+                    show_every = (asked.elapsed() * 20).max(Duration::from_millis(500));
+                    shown = tokio::time::Instant::now();
+                }
+                tokio::time::sleep(self.terms.look_every).await;
+            };
+            display.finish();
+            if halt.is_some() {
+                return Ok(halt);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What became of a replay.
+#[derive(Debug)]
+pub struct Replayed {
+    /// Rows that got a new generation.
+    pub replayed: u64,
+    /// Those of them that became dead letters again.
+    pub died_again: u64,
+    /// Why it did not simply finish.
+    pub halt: Option<Halt>,
+}
+
+fn halted(error: SourceError) -> Result<Option<Halt>, ProducerError> {
+    if error.is_systemic() {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Ok(Some(Halt::Stopped(format!("{error}{cause}"))))
+    } else {
+        Err(ProducerError::Source(error))
+    }
+}
+
