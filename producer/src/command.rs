@@ -12,7 +12,7 @@ use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError};
 use crate::producer::{Ended, Halt, Order, Producer, ProducerError};
 use crate::report::Report;
-use crate::source::ColumnNames;
+use crate::source::{ColumnNames, SourceError};
 use crate::status::{Signal, Status};
 
 /// Why a command failed unexpectedly.
@@ -27,6 +27,13 @@ pub enum CommandError {
     /// Standard output cannot be written.
     #[error("the report could not be written")]
     Output(#[from] std::io::Error),
+}
+
+impl CommandError {
+    /// Whether a setting that could be judged only when it was used is bad: exit status 2.
+    pub fn is_bad_setting(&self) -> bool {
+        matches!(self, Self::Producer(ProducerError::Source(SourceError::Setting { .. })))
+    }
 }
 
 /// What `--nik` names; asked before anything starts, since it may wait for somebody to type.

@@ -19,6 +19,11 @@ impl Clock {
         Self(Arc::new(Timestamp::now))
     }
 
+    /// A clock that tells what `now` tells: for tests that move time themselves.
+    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
     /// A clock that starts at `start` and moves with `tokio::time`, so it stands still while that is paused.
     /// Must be called inside a runtime.
     pub fn following_tokio(start: Timestamp) -> Self {

@@ -26,6 +26,12 @@ impl WallClock {
             .saturating_add(self.skew_ms.load(Ordering::Relaxed))
     }
 
+    /// Today in Jakarta (UTC+7 all year), as `YYYY-MM-DD`.
+    pub fn jakarta_date(&self) -> String {
+        const AHEAD_MS: i64 = 7 * 3600 * 1000;
+        instant_text(self.now_ms().saturating_add(AHEAD_MS))[..10].to_owned()
+    }
+
     /// Shifts the clock: positive milliseconds make it run ahead of the system's.
     pub fn set_skew_ms(&self, skew_ms: i64) {
         self.skew_ms.store(skew_ms, Ordering::Relaxed);

@@ -198,7 +198,7 @@ pub enum ResourceView {
     Full,
     /// `resourceType` and `id`, without `meta`.
     IdOnly,
-    /// `id`, `meta` and `identifier`, tagged SUBSETTED (FHIR R4, search, 3.1.1.5.9).
+    /// `id`, `meta` and `identifier`, tagged SUBSETTED (FHIR R4, search.html#elements).
     Subsetted,
     /// Telecom values and names replaced by `***`.
     Masked,

@@ -171,7 +171,12 @@ impl Population {
     /// Loads everybody, as version 1.
     pub fn load_into(&self, store: &FhirStore) {
         for (id, identifiers, body) in self.bodies() {
-            if let Err(error) = store.insert_body(&id, body.into(), REGISTERED.1, &identifiers) {
+            if let Err(error) = store.insert_body(
+                &id,
+                body.into_bytes().into_boxed_slice().into(),
+                REGISTERED.1,
+                &identifiers,
+            ) {
                 tracing::warn!(%error, "a synthetic Patient is left out");
             }
         }

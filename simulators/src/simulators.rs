@@ -72,7 +72,8 @@ pub struct Simulators {
 }
 
 impl Simulators {
-    /// Loads the Patients, binds both sockets and starts serving.
+    /// Loads the Patients, binds both sockets and starts serving. Loading occupies the calling thread, for seconds
+    /// where there are a million of them.
     ///
     /// # Errors
     /// An address cannot be bound.

@@ -17,7 +17,7 @@ use shared::ledger::sqlite::SqliteLedger;
 use shared::queue::{InProcessQueue, Queue};
 use shared::retry::RetryPolicy;
 use shared::secrets::SecretRef;
-use shared::settings::{AuthKind, PreviousNumber, Settings};
+use shared::settings::{AuthKind, Settings};
 use shared::steward::StewardTerms;
 use worker::fhir::{Credential, FhirClient, FhirConfig, TelecomPolicy, reqwest_transport};
 use worker::limiter::{Limiter, LimiterConfig};
@@ -156,103 +156,154 @@ impl Sources for ConfiguredSources {
     }
 }
 
-/// Everything that works on a night in this process.
-pub struct Parts {
-    /// The producer.
-    pub producer: Producer,
-    /// The worker.
-    pub worker: Worker,
+/// The FHIR side, checked before anything is touched.
+pub struct Fhir {
+    client: FhirClient,
+    credentials: Credentials,
 }
 
-/// Puts producer and worker together over one ledger and one queue.
-pub async fn parts(
-    settings: &Settings,
-    ledger: SqliteLedger,
-    keys: Arc<DataKeys>,
-    sources: ConfiguredSources,
-    clock: Clock,
-) -> Result<Parts, BadSettings> {
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
-    let queue: Arc<dyn Queue> = Arc::new(InProcessQueue::new());
-    let rows = rows(settings, &ledger, &keys, &clock).await?;
-    let worker = Worker::new(ledger.clone(), queue.clone(), rows, settings.fhir.max_concurrency);
-    let (user, host) = (who(), host());
-    let producer = Producer {
-        ledger,
-        queue,
-        keys,
-        clock,
-        sources: Arc::new(sources),
-        job: settings.job.clone(),
-        zone: settings.zone.clone(),
-        date_order: settings.sheet.date_order,
-        holder: format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>()),
-        who: format!("{user}@{host}"),
-        started: tokio::time::Instant::now(),
-        terms: ProducerTerms {
+impl Fhir {
+    /// Resolves the credentials and sets up the client; sends nothing.
+    pub async fn prepare(settings: &Settings, clock: &Clock) -> Result<Self, BadSettings> {
+        let fhir = &settings.fhir;
+        let base_url = fhir.url.clone().ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
+        let (credentials, resolved) = Credentials::resolve(credential_sources(settings)?)
+            .await
+            .map_err(|error| bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", with_cause(&error))))?;
+        let config = FhirConfig {
+            base_url,
+            identifier_system: fhir.identifier_system.clone(),
+            timeout: fhir.timeout,
+            credentials: resolved,
+            search_by_post: false,
+            max_concurrency: fhir.max_concurrency,
+            ca_file: settings.http.ca_file.clone(),
+            https_proxy: settings.http.https_proxy.clone(),
+            no_proxy: settings.http.no_proxy.clone(),
+        };
+        let invalid = |error: worker::fhir::BadConfig| BadSettings(with_cause(&error));
+        let transport = reqwest_transport(&config).map_err(invalid)?;
+        let client = FhirClient::new(&config, transport, clock.clone()).map_err(invalid)?;
+        Ok(Self { client, credentials })
+    }
+}
+
+/// Intervals and sizes that no operator sets; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// The run lock.
+    pub lock: LockTerms,
+    /// Publishing and sweeping.
+    pub steward: StewardTerms,
+    /// How often the producer looks at its run.
+    pub look_every: Duration,
+    /// Batches towards the ledger.
+    pub batch: BatchTerms,
+    /// When the server is blamed.
+    pub breaker: BreakerTerms,
+    /// How long pauses last.
+    pub pause: PauseTerms,
+    /// The delay after a row's first failed attempt, doubled with each.
+    pub first_retry: Duration,
+    /// What such a delay grows to at most.
+    pub longest_retry: Duration,
+    /// What a claim lasts beyond two requests' time-outs.
+    pub lease_margin: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
             lock: LockTerms::default(),
             steward: StewardTerms::default(),
             look_every: Duration::from_millis(100),
-            deadline: settings.run_deadline,
-        },
-    };
-    Ok(Parts { producer, worker })
+            batch: BatchTerms::default(),
+            breaker: BreakerTerms::default(),
+            pause: PauseTerms::default(),
+            first_retry: Duration::from_millis(500),
+            longest_retry: Duration::from_secs(300),
+            lease_margin: Duration::from_secs(60),
+        }
+    }
 }
 
-async fn rows(
-    settings: &Settings,
-    ledger: &Arc<dyn Ledger>,
-    keys: &Arc<DataKeys>,
-    clock: &Clock,
-) -> Result<Rows, BadSettings> {
-    let fhir = &settings.fhir;
-    let sources = credential_sources(settings)?;
-    let (credentials, resolved) =
-        Credentials::resolve(sources).await.map_err(|error| bad("FHIR_API_KEY", with_cause(&error)))?;
-    let config = FhirConfig {
-        base_url: fhir.url.clone().ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?,
-        identifier_system: fhir.identifier_system.clone(),
-        timeout: fhir.timeout,
-        credentials: resolved,
-        search_by_post: false,
-        max_concurrency: fhir.max_concurrency,
-        ca_file: settings.http.ca_file.clone(),
-        https_proxy: settings.http.https_proxy.clone(),
-        no_proxy: settings.http.no_proxy.clone(),
-    };
-    let invalid = |error: worker::fhir::BadConfig| BadSettings(with_cause(&error));
-    let transport = reqwest_transport(&config).map_err(invalid)?;
-    let client = FhirClient::new(&config, transport, clock.clone()).map_err(invalid)?;
+/// What producer and worker share.
+#[derive(Clone)]
+pub struct Common {
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// Seals and hashes.
+    pub keys: Arc<DataKeys>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Intervals and sizes.
+    pub tuning: Tuning,
+}
+
+impl Common {
+    /// Over an in-process queue.
+    pub fn new(ledger: SqliteLedger, keys: Arc<DataKeys>, clock: Clock, tuning: Tuning) -> Self {
+        Self { ledger: Arc::new(ledger), queue: Arc::new(InProcessQueue::new()), keys, clock, tuning }
+    }
+
+    /// A worker; several may share these.
+    pub fn worker(&self, settings: &Settings, fhir: Fhir) -> Worker {
+        let rows = rows(settings, self, fhir);
+        Worker::new(self.ledger.clone(), self.queue.clone(), rows, settings.fhir.max_concurrency)
+    }
+
+    /// A producer.
+    pub fn producer(&self, settings: &Settings, sources: Arc<dyn Sources>) -> Producer {
+        let host = host();
+        Producer {
+            ledger: self.ledger.clone(),
+            queue: self.queue.clone(),
+            keys: self.keys.clone(),
+            clock: self.clock.clone(),
+            sources,
+            job: settings.job.clone(),
+            zone: settings.zone.clone(),
+            date_order: settings.sheet.date_order,
+            holder: format!("{host}:{}", std::process::id()),
+            who: format!("{}@{host}", who()),
+            started: tokio::time::Instant::now(),
+            terms: ProducerTerms {
+                lock: self.tuning.lock,
+                steward: self.tuning.steward,
+                look_every: self.tuning.look_every,
+                deadline: settings.run_deadline,
+            },
+        }
+    }
+}
+fn rows(settings: &Settings, common: &Common, fhir: Fhir) -> Rows {
+    let Common { ledger, keys, clock, tuning, .. } = common;
     let limiter = Limiter::new(LimiterConfig {
-        max_concurrency: fhir.max_concurrency,
-        max_rps: fhir.max_rps,
+        max_concurrency: settings.fhir.max_concurrency,
+        max_rps: settings.fhir.max_rps,
         ..LimiterConfig::default()
     });
-    let server =
-        Server::new(client, limiter, credentials, (BreakerTerms::default(), PauseTerms::default()), rand::random());
+    // For jitter only, which is to differ between processes.
+    let seed = u64::from(std::process::id()) ^ clock.micros().unsigned_abs();
     // Room for a row's search and write, each after a wait for the limiter.
-    let lease = fhir.timeout * 2 + Duration::from_secs(60);
-    Ok(Rows {
+    let lease = settings.fhir.timeout * 2 + tuning.lease_margin;
+    Rows {
         ledger: ledger.clone(),
-        batches: Batches::start(ledger, BatchTerms::default(), lease),
-        server,
+        batches: Batches::start(ledger, tuning.batch, lease),
+        server: Server::new(fhir.client, limiter, fhir.credentials, (tuning.breaker, tuning.pause), seed),
         keys: keys.clone(),
         clock: clock.clone(),
-        telecom: TelecomPolicy {
-            previous: match fhir.previous_number {
-                PreviousNumber::Replace => worker::fhir::PreviousNumber::Replace,
-                PreviousNumber::Keep => worker::fhir::PreviousNumber::Keep,
-            },
-            zone: settings.zone.clone(),
-        },
+        telecom: TelecomPolicy { previous: settings.fhir.previous_number, zone: settings.zone.clone() },
         retry: RetryPolicy {
-            first: Duration::from_millis(500),
-            max: Duration::from_secs(300),
+            first: tuning.first_retry,
+            max: tuning.longest_retry,
             max_attempts: settings.retry_max_attempts,
         },
         lease,
-        request_timeout: fhir.timeout,
-    })
+        request_timeout: settings.fhir.timeout,
+    }
 }
 
 fn credential_sources(settings: &Settings) -> Result<Vec<CredentialSource>, BadSettings> {

@@ -5,7 +5,7 @@
 
 use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, civil};
+use jiff::{Span, civil};
 
 use super::clean::plain;
 use super::date_words::{is_label, month, weekday};
@@ -33,7 +33,7 @@ fn from_serial(serial: f64) -> Option<Date> {
         return None;
     }
     // In range, so the cast only cuts off the time of day.
-    EPOCH.checked_add(SignedDuration::from_hours(serial as i64 * 24)).ok()
+    EPOCH.checked_add(Span::new().days(serial as i64)).ok()
 }
 
 /// Reads a text that `plain` has cleaned.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::numbering::{Numbered, number};
 
 /// The text with each WhatsApp link replaced by the number it carries. Nothing where a link's number could be
-/// read in two ways.
+/// read in two ways, or a link carries none (`wa.me/message/…`, a group's invitation, another site).
 ///
 /// WhatsApp documents the number in a link as country code and number without `+` or zeros; people write
 /// their national number there all the same. `0812…` can only be that. `812…` is only taken for it where it
@@ -13,7 +13,11 @@ use super::numbering::{Numbered, number};
 pub(super) fn unwrapped(text: &str) -> Option<Cow<'_, str>> {
     let mut text = Cow::Borrowed(text);
     loop {
-        let Some(link) = Link::find(&text) else { return Some(text) };
+        let Some(link) = Link::find(&text) else {
+            let lower = text.to_ascii_lowercase();
+            let other_link = lower.contains("://") || lower.contains(HOSTS[0]);
+            return (!other_link).then_some(text);
+        };
         let national = match link.digits.as_bytes() {
             [b'0', ..] => true,
             [b'8', ..] => {
@@ -59,13 +63,13 @@ impl Link {
         let end = end.map_or(text.len(), |length| host + length);
         let link = &text[host..end];
         let value = match link.strip_prefix("wa.me/") {
-            Some(path) => path.split(['?', '/', '#', '&']).next()?,
+            Some(path) => path.split(['?', '#', '&']).next()?,
             None => {
                 let query = link.split_once('?')?.1;
                 query.split(['&', '#']).find_map(|pair| pair.strip_prefix("phone="))?
             }
         };
-        let value = value.trim_end_matches([',', ';', '.']);
+        let value = value.trim_end_matches([',', ';', '.', '/']);
         let value = value.strip_prefix("%2b").or_else(|| value.strip_prefix('+')).unwrap_or(value);
         let light = |c: char| c == '-' || c == '.';
         let digits: String = value.replace("%20", "").chars().filter(|c| !light(*c)).collect();

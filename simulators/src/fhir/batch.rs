@@ -51,7 +51,7 @@ impl FhirServer {
             Err(error) => return invalid(&format!("the body is not a Bundle: {error}")),
         };
         let mut entries = bundle.entry.into_iter().enumerate().collect::<Vec<_>>();
-        // FHIR R4, http, 3.1.0.11.2: DELETE, POST, PUT and PATCH, GET. The sort is stable.
+        // FHIR R4, http.html#trules: DELETE, POST, PUT and PATCH, GET. The sort is stable.
         entries.sort_by_key(|(_, entry)| {
             match entry.request.as_ref().map(|request| request.method.as_str()) {
                 Some("DELETE") => 0,
@@ -107,7 +107,7 @@ impl FhirServer {
     }
 }
 
-/// A patch travels as a Binary (FHIR R4, http, 3.1.0.6.3).
+/// A patch travels as a Binary (FHIR R4, http.html#patch).
 fn payload_of(resource: Option<Value>, interaction: &Interaction) -> Result<Payload, &'static str> {
     match (interaction, resource) {
         (Interaction::Batch | Interaction::SearchByForm, _) => Err("not inside a Bundle"),

@@ -97,7 +97,7 @@ pub(crate) enum Payload {
     Resource(Value),
 }
 
-/// What a request prefers (RFC 7240; FHIR R4, http, 3.1.0.1.6 and search, 3.1.1.1.2).
+/// What a request prefers (RFC 7240; FHIR R4, http.html#ops and search.html#errors).
 struct Preferences {
     minimal: bool,
     strict: bool,

@@ -33,7 +33,7 @@ impl Reply {
         Self { status, content_type: FHIR_JSON, body, version: None, modified_ms: None, retry_after: None }
     }
 
-    /// A Patient with its version; `minimal` leaves the body out (FHIR R4, http, 3.1.0.1.6).
+    /// A Patient with its version; `minimal` leaves the body out (FHIR R4, http.html#ops).
     pub(crate) fn patient(status: StatusCode, stored: Stored, minimal: bool) -> Self {
         let body = if minimal { Bytes::new() } else { stored.body };
         Self {
@@ -152,7 +152,7 @@ impl Reply {
     }
 }
 
-/// A version as an entity tag; weak, as in FHIR R4 (http, 3.1.0.1.3).
+/// A version as an entity tag; weak, as in FHIR R4 (http.html#concurrency).
 pub(crate) fn etag(version: u32) -> String {
     format!("W/\"{version}\"")
 }

@@ -26,7 +26,7 @@ pub(crate) struct Search {
     pairs: Vec<(String, String)>,
 }
 
-/// FHIR R4, search, 3.1.1.4.10: `[system]|[code]`, `[code]` for any system, `|[code]` for none.
+/// FHIR R4, search.html#token: `[system]|[code]`, `[code]` for any system, `|[code]` for none.
 struct Token {
     system: Option<String>,
     value: String,

@@ -329,5 +329,7 @@ fn stamped(fields: &mut Map<String, Value>, version: u32, modified_ms: i64) -> B
         meta.insert("versionId".to_owned(), Value::String(version.to_string()));
         meta.insert("lastUpdated".to_owned(), Value::String(instant_text(modified_ms)));
     }
-    Bytes::from(serde_json::to_vec(fields).expect("a JSON object always serialises"))
+    let body = serde_json::to_vec(fields).expect("a JSON object always serialises");
+    // Boxed, so that no spare capacity is kept for as long as the body is.
+    Bytes::from(body.into_boxed_slice())
 }

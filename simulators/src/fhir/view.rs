@@ -28,8 +28,8 @@ pub(crate) fn shown(stored: Stored, view: ResourceView) -> Stored {
     }
 }
 
-/// `_elements`: these, the mandatory ones, and the tag that says something is missing (FHIR R4, search,
-/// 3.1.1.5.9).
+/// `_elements`: these, the mandatory ones, and the tag that says something is missing (FHIR R4,
+/// search.html#elements).
 pub(crate) fn elements(stored: Stored, wanted: &[String]) -> Stored {
     rewritten(stored, |fields| {
         fields.retain(|name, _| {

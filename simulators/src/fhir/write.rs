@@ -95,7 +95,7 @@ impl FhirServer {
                 self.stats().written(written.first, terms.if_match.is_some());
                 Reply::outcome(StatusCode::OK, "informational", "deleted")
             }
-            // Deleting what is deleted is done already (FHIR R4, http, 3.1.0.7).
+            // Deleting what is deleted is done already (FHIR R4, http.html#delete).
             Err(Absent::Deleted) => Reply::resource(StatusCode::NO_CONTENT, Bytes::new()),
             Err(absent) => self.written(Err(absent), terms),
         }
@@ -119,7 +119,7 @@ impl FhirServer {
                 Reply::outcome(StatusCode::PRECONDITION_FAILED, "conflict", &diagnostics)
             }
             Err(Absent::Deleted) => gone(),
-            // FHIR R4, http, 3.1.0.4.1: no client-defined ids.
+            // FHIR R4, http.html#upsert: no client-defined ids.
             Err(Absent::Unknown) => not_supported("no such Patient, and updates do not create"),
         }
     }

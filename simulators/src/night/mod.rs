@@ -152,6 +152,11 @@ mod tests {
                 _ => 1,
             };
             assert_eq!(holders, wanted, "row {index}");
+            if plan.kind == RowKind::Bad(plan::Bad::PhoneNotMobile) {
+                let landline = text_of(&night.row(index, Medium::Csv)[2]);
+                let parsed = phonenumber::parse(Some(phonenumber::country::ID), &landline).expect("a number");
+                assert!(phonenumber::is_valid(&parsed), "a landline that exists: {landline}");
+            }
             *kinds.entry(format!("{:?}", plan.kind)).or_insert(0) += 1;
         }
         assert!(kinds.len() > 12, "{kinds:?}");

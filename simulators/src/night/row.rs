@@ -167,7 +167,7 @@ fn spoil(cells: &mut Row, bad: Bad, said: [&str; 4], medium: Medium, dice: &mut 
         }
         Bad::PhoneInvalid => {
             cells[2] = SheetCell::text(match dice.below(5) {
-                0 => format!("0{}", &national[..4]),
+                0 => format!("0{}", &national[..6]),
                 1 => format!("0{}O{}", &national[..5], &national[6..]),
                 2 => format!("0{}****{}", &national[..3], &national[7..]),
                 3 => format!("{}.0", number.trim_start_matches('+')),

@@ -30,5 +30,5 @@ pub use explanation::Explanation;
 pub use failure::{Cause, Failure, Transient};
 pub use patient::{Body, Inactive, Patient, PatientId, VersionId};
 pub use search::Found;
-pub use telecom::{Change, Edit, PreviousNumber, TelecomPolicy};
+pub use telecom::{Change, Edit, TelecomPolicy};
 pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport};

@@ -11,20 +11,12 @@ use jiff::tz::TimeZone;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 use shared::domain::PhoneNumber;
+use shared::settings::PreviousNumber;
 
 use super::patient::{Patient, PatientId, VersionId};
 use super::period;
 
 const DATA_ABSENT: &str = "http://hl7.org/fhir/StructureDefinition/data-absent-reason";
-
-/// `PREVIOUS_NUMBER`: what becomes of the number that was there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PreviousNumber {
-    /// Its value is replaced in place.
-    Replace,
-    /// It stays as `use=old` with a `period.end`; the new one stands in front of it and takes its rank.
-    Keep,
-}
 
 /// How numbers are set.
 #[derive(Clone, Debug)]

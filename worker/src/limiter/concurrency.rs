@@ -33,8 +33,8 @@ pub(super) struct Ended {
     pub(super) started: Instant,
     /// Requests in flight when it started, itself included.
     pub(super) level: usize,
-    /// Requests in flight just before its end, itself included.
-    pub(super) in_flight: usize,
+    /// The limit was reached while it was in flight.
+    pub(super) in_use: bool,
     /// K of the growth curve in force, in seconds.
     pub(super) recovery: f64,
 }
@@ -93,6 +93,11 @@ impl Concurrency {
         self.limit as usize
     }
 
+    /// Whether this many in flight are as good as the limit.
+    pub(super) fn is_reached_by(&self, in_flight: usize) -> bool {
+        in_flight as f64 >= (self.limit * 0.9).floor().min(self.limit - 1.0)
+    }
+
     /// An answer that was neither refused nor late: evidence for its level. Returns the seconds it stands for.
     pub(super) fn accepted(&mut self, ended: &Ended) -> f64 {
         let step = ended.step_since(self.last_answer);
@@ -116,7 +121,8 @@ impl Concurrency {
         if self.is_stale(ended) {
             return;
         }
-        if !self.in_use(ended) {
+        // A limit that holds nothing back proves nothing by being kept (RFC 9438 §5.8, RFC 7661).
+        if !ended.in_use {
             self.unused += step;
             return;
         }
@@ -135,7 +141,7 @@ impl Concurrency {
     pub(super) fn watch_latency(&mut self, ended: &Ended, class: Option<usize>) {
         let at = Standing {
             limit: self.limit,
-            in_use: self.in_use(ended),
+            in_use: ended.in_use,
             ramping: self.curve.is_none(),
             next_number: ended.next_number,
         };
@@ -162,11 +168,6 @@ impl Concurrency {
     /// Time passed in which nothing was allowed to start.
     pub(super) fn resume(&mut self, now: Instant) {
         self.last_answer = now;
-    }
-
-    /// A limit that holds nothing back proves nothing by being kept (RFC 9438 §5.8, RFC 7661).
-    fn in_use(&self, ended: &Ended) -> bool {
-        ended.in_flight as f64 >= (self.limit * 0.9).floor().min(self.limit - 1.0)
     }
 
     fn is_stale(&self, ended: &Ended) -> bool {

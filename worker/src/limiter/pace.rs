@@ -34,6 +34,17 @@ const TOLERANCE: Duration = Duration::from_millis(10);
 /// A start within this time of its schedule was held back by the pace: the timer works in milliseconds.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 
+/// What the pace made of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It was lowered.
+    Lowered,
+    /// The request started before the last cut: it says nothing new (one cut per round trip).
+    Stale,
+    /// There is no pace yet, and nothing is known of what the server accepts.
+    Unmeasured,
+}
+
 /// The pacer: at most one start per interval.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -112,14 +123,13 @@ impl Pace {
         }
     }
 
-    /// A refusal by rate. Returns whether the pace could answer it: not while nothing is known of what the server
-    /// accepts. Ignored if the request started before the last cut (one cut per round trip).
-    pub(super) fn refused(&mut self, ended: &Ended) -> bool {
+    /// A refusal by rate.
+    pub(super) fn refused(&mut self, ended: &Ended) -> Refusal {
         if self.is_stale(ended) {
-            return true;
+            return Refusal::Stale;
         }
         let (refused, after) = match (self.rate, self.accepted.rate(ended.now)) {
-            (None, None) => return false,
+            (None, None) => return Refusal::Unmeasured,
             (Some(rate), None) => (rate * AFTER_QUICK_REFUSAL / AFTER_REFUSAL, rate * AFTER_QUICK_REFUSAL),
             (None, Some(accepted)) => (accepted, accepted * AFTER_REFUSAL),
             (Some(rate), Some(accepted)) => {
@@ -133,7 +143,7 @@ impl Pace {
         self.last_cut = Some(ended.now);
         self.idle = 0.0;
         self.accepted.clear();
-        true
+        Refusal::Lowered
     }
 
     /// Starts again after a hold.

@@ -5,17 +5,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::concurrency::{Concurrency, Ended};
-use super::pace::Pace;
+use super::pace::{Pace, Refusal};
 use super::{LimiterConfig, LimiterState, Sample, Verdict};
 
 /// A hold reaches at most this far ahead: a wrong date in a `Retry-After` must not stop the night.
-pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(300);
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
 /// K of the growth curves (see `curve`), in seconds: how far apart refusals are. At least this …
 const SHORTEST_RECOVERY: f64 = 4.0;
 /// … and long enough for this many requests, so that a slow server does not refuse one in ten …
 const REQUESTS_PER_RECOVERY: f64 = 75.0;
 /// … and this many times as long as the hold that a refusal brought, so that holds cost about a tenth of the time …
-const RECOVERY_PER_HOLD: f64 = 9.0;
+const RECOVERY_PER_HOLD: f64 = 10.0;
 /// … but at most this.
 const LONGEST_RECOVERY: f64 = 60.0;
 /// Where requests are spread for want of a measured rate, the limit fills up this much faster than they end.
@@ -24,6 +24,13 @@ const SPREAD: f64 = 1.5;
 const ASSUMED_LATENCY: f64 = 0.2;
 /// Weight of a new sample in the moving average of latency.
 const LATENCY_WEIGHT: f64 = 0.05;
+
+/// Weight of a new answer in the moving share of overloaded ones.
+const OVERLOAD_WEIGHT: f64 = 0.02;
+/// Below this share of answers, 503s and time-outs are the server's ordinary noise: one request in a hundred fails
+/// on any night, and cutting for each of them would hold the limit far below what the server takes, as random
+/// loss does to TCP (RFC 9438, section 5.2 for CUBIC).
+const OVERLOAD_SHARE: f64 = 0.05;
 
 /// Whether a request may start.
 #[derive(Debug)]
@@ -58,11 +65,15 @@ struct Hold {
 pub(super) struct State {
     in_flight: usize,
     started: u64,
+    /// The last request that reached the limit. It vouches for all that were in flight with it: answers come in
+    /// bunches, and only the first of a bunch would find the limit still reached.
+    last_at_limit: Option<u64>,
     concurrency: Concurrency,
     pace: Pace,
     hold: Option<Hold>,
     recovery: f64,
     latency: f64,
+    overloaded: f64,
 }
 
 impl State {
@@ -70,11 +81,13 @@ impl State {
         Self {
             in_flight: 0,
             started: 0,
+            last_at_limit: None,
             concurrency: Concurrency::new(config.initial_concurrency, config.max_concurrency, now),
             pace: Pace::new(config.max_rps, now),
             hold: None,
             recovery: SHORTEST_RECOVERY,
             latency: ASSUMED_LATENCY,
+            overloaded: 0.0,
         }
     }
 
@@ -97,6 +110,9 @@ impl State {
         let number = self.started;
         self.started += 1;
         self.in_flight += 1;
+        if self.concurrency.is_reached_by(self.in_flight) {
+            self.last_at_limit = Some(number);
+        }
         Turn::Started(Start { at: now, number, level: self.in_flight, held_back })
     }
 
@@ -108,13 +124,15 @@ impl State {
             now,
             started: start.at,
             level: start.level,
-            in_flight: self.in_flight,
+            in_use: self.last_at_limit >= Some(start.number),
             recovery: self.recovery,
         };
         self.in_flight -= 1;
         let class = sample.filter(|sample| sample.verdict == Verdict::Success).map(|sample| sample.class);
         self.concurrency.watch_latency(&ended, class);
         let Some(sample) = sample else { return };
+        let overloaded = f64::from(u8::from(sample.verdict == Verdict::Overloaded));
+        self.overloaded += OVERLOAD_WEIGHT * (overloaded - self.overloaded);
         match sample.verdict {
             Verdict::Success => {
                 self.latency += LATENCY_WEIGHT * (ended.latency().as_secs_f64() - self.latency);
@@ -126,28 +144,38 @@ impl State {
                 self.pace.accepted(&ended, start.held_back);
             }
             Verdict::Throttled => {
-                self.refuse(&ended);
-                self.space_refusals(0.0);
+                if self.refuse(&ended) {
+                    self.space_refusals(0.0);
+                }
             }
             Verdict::Overloaded => {
-                self.concurrency.congested(&ended);
-                self.space_refusals(0.0);
+                if self.overloaded < OVERLOAD_SHARE {
+                    self.concurrency.accepted(&ended);
+                } else if self.concurrency.congested(&ended) {
+                    self.space_refusals(0.0);
+                }
             }
         }
     }
 
     /// A refusal that may be about the rate or the number in flight. A number that was taken a moment ago is not
     /// to blame; one that was not, is: cutting both would leave the wrong one to grow back for nothing.
-    fn refuse(&mut self, ended: &Ended) {
-        let about_rate = self.concurrency.refused_at_proven_level(ended);
-        if about_rate && self.pace.refused(ended) {
-            return;
+    /// Returns whether either was cut.
+    fn refuse(&mut self, ended: &Ended) -> bool {
+        if self.concurrency.refused_at_proven_level(ended) {
+            match self.pace.refused(ended) {
+                Refusal::Lowered => return true,
+                Refusal::Stale => return false,
+                Refusal::Unmeasured => {}
+            }
         }
-        if self.concurrency.congested(ended) {
+        let cut = self.concurrency.congested(ended);
+        if cut {
             // A server without an allowance for bursts refuses the second of two at once at any rate: unless they
             // are spread, a second one in flight would never be proven.
             self.pace.spread(SPREAD * self.sustained());
         }
+        cut
     }
 
     pub(super) fn hold_until(&mut self, now: Instant, at: Instant) {

@@ -38,12 +38,12 @@ pub trait Adapter: Send + Sync {
     async fn advance(&self, by: Duration);
 }
 
-/// Every case of the ledger's suite, handed to `$with!` after its own arguments.
+/// Every case of the ledger's suite, handed to the macro named first, after the arguments given here.
 #[macro_export]
 macro_rules! ledger_cases {
-    ($with:path $([$($argument:tt)*])?) => {
-        $with! {
-            $($($argument)*)?
+    ([$($with:tt)+] $($argument:tt)*) => {
+        $($with)+! {
+            $($argument)*
             lock {
                 one_holder_at_a_time,
                 a_lease_that_ran_out_is_taken_over_with_a_higher_epoch,
@@ -196,39 +196,24 @@ macro_rules! ledger_cases {
     };
 }
 
-ledger_cases!(published);
+ledger_cases!([published] cases);
 
-/// Makes the tests of one adapter: `ledger_suite!(module_name: expression that makes the adapter, paused)`, with
-/// `real` instead of `paused` where tokio's time must run.
+/// Makes the tests of one adapter: `ledger_suite!(name, paused, Adapter::new())`, with `real` instead of `paused`
+/// where tokio's time must run.
 #[macro_export]
 macro_rules! ledger_suite {
-    ($name:ident: $adapter:expr, paused) => {
+    ($name:ident, paused, $adapter:expr) => {
         mod $name {
-            $crate::ledger_cases!($crate::suite_tests [(true) (ledger) ($adapter)]);
-        }
-    };
-    ($name:ident: $adapter:expr, real) => {
-        mod $name {
-            $crate::ledger_cases!($crate::suite_tests [(false) (ledger) ($adapter)]);
-        }
-    };
-}
+            use super::*;
 
-/// What the suites' macros have in common: one test for each case.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! suite_tests {
-    (($paused:tt) ($suite:ident) ($adapter:expr) $($module:ident { $($case:ident,)* })*) => {
-        $(
-            mod $module {
-                $(
-                    #[tokio::test(start_paused = $paused)]
-                    async fn $case() {
-                        let stage = $crate::conformance::$suite::Stage::new($adapter);
-                        Box::pin($crate::conformance::$suite::cases::$module::$case(stage)).await;
-                    }
-                )*
-            }
-        )*
+            $crate::ledger_cases!([$crate::suite_tests] (start_paused = true) ledger cases ($adapter));
+        }
+    };
+    ($name:ident, real, $adapter:expr) => {
+        mod $name {
+            use super::*;
+
+            $crate::ledger_cases!([$crate::suite_tests] () ledger cases ($adapter));
+        }
     };
 }

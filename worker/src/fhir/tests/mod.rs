@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::{Nik, PhoneNumber};
+use shared::settings::PreviousNumber;
 
 use super::*;
 

@@ -70,8 +70,7 @@ impl Plan {
                 }
             })
             .await;
-        let night = night.borrow().clone();
-        night
+        night.take()
     }
 }
 

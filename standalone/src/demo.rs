@@ -1,0 +1,90 @@
+//! `--demo`: a night against simulators, for somebody who has nothing but this program.
+
+use std::path::Path;
+
+use producer::Status;
+use producer::flags::RunFlags;
+use shared::clock::Clock;
+use shared::domain::RunDate;
+use shared::settings::Settings;
+use shared::telemetry;
+use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate, RetryLater, Simulators, SimulatorsConfig};
+
+/// Everything the demo makes.
+const FOLDER: &str = "demo-night";
+const API_KEY: &str = "demo-api-key";
+const SEED: u64 = 20_000;
+
+/// Starts the simulators, runs today's night and says what reached the FHIR server.
+pub async fn run(flags: &RunFlags) -> Status {
+    let folder = Path::new(FOLDER);
+    let simulators = match start(folder).await {
+        Ok(simulators) => simulators,
+        Err(error) => {
+            eprintln!("error: the demo cannot start: {error}");
+            return Status::Failed;
+        }
+    };
+    let settings = {
+        let value = |name: &str| match name {
+            "SHEET_ID" => Some(simulators.sheet_id()),
+            "SHEETS_URL" => Some(simulators.sheets_url().to_owned()),
+            "GOOGLE_CREDENTIALS" => Some(format!("file:{FOLDER}/service-account.json")),
+            "FHIR_URL" => Some(simulators.fhir_url().to_owned()),
+            "FHIR_API_KEY" => Some(format!("file:{FOLDER}/api-key")),
+            "DATABASE_URL" => Some(format!("sqlite:{FOLDER}/nightly-sync.db")),
+            // Of the real environment only what does not lead elsewhere.
+            "LOG_FORMAT" | "FHIR_MAX_CONCURRENCY" | "FHIR_MAX_RPS" => std::env::var(name).ok(),
+            _ => None,
+        };
+        match Settings::read(&value) {
+            Ok(settings) => settings,
+            Err(errors) => {
+                return crate::refuse(&errors.iter().map(ToString::to_string).collect::<Vec<_>>());
+            }
+        }
+    };
+    telemetry::start(settings.log_format);
+    tracing::info!(folder = FOLDER, fhir = simulators.fhir_url(), sheets = simulators.sheets_url(),
+        "demo: simulators are up; 60,000 rows in the sheet, 20,000 of them of today");
+    let status = crate::act(&settings, flags).await;
+    let stats = simulators.snapshot();
+    eprintln!(
+        "The simulated FHIR server took {} writes, changed {} Patients, and wrote none of them twice but {}.",
+        stats.writes, stats.distinct_patients_changed, stats.writes_beyond_first
+    );
+    if status == Status::DeadLetters {
+        eprintln!("The demo's night holds a few dead letters by design (status 3): NIKs that two Patients share, and \
+                   inactive Patients.");
+    }
+    status
+}
+
+async fn start(folder: &Path) -> std::io::Result<Simulators> {
+    std::fs::create_dir_all(folder)?;
+    let zone = jakarta();
+    let today = RunDate::today(Clock::system().now(), &zone);
+    let night = DemoNight::build(SEED, &today.to_string(), &NightOptions::default()).map_err(std::io::Error::other)?;
+    let config = SimulatorsConfig {
+        api_keys: vec![API_KEY.to_owned()],
+        // 1 % transient errors in all, of three kinds.
+        faults: FaultPlan {
+            latency: Latency::log_normal(150.0, 0.4),
+            error_500: Rate::of(0.004),
+            error_503: RetryLater { rate: 0.003, ..RetryLater::default() },
+            reset: Rate::of(0.003),
+            ..FaultPlan::default()
+        },
+        population: Some(night.population().clone()),
+        spreadsheet: night.spreadsheet(),
+        ..SimulatorsConfig::default()
+    };
+    let simulators = Simulators::start(config).await?;
+    std::fs::write(folder.join("service-account.json"), simulators.service_account_json())?;
+    std::fs::write(folder.join("api-key"), API_KEY)?;
+    Ok(simulators)
+}
+
+fn jakarta() -> jiff::tz::TimeZone {
+    Settings::read(&|_| None).map_or(jiff::tz::TimeZone::UTC, |settings| settings.zone)
+}

@@ -1,0 +1,16 @@
+//! The suites of the two ports and of the steward between them, on every adapter; beside them, what only one
+//! adapter promises.
+
+mod in_process;
+mod sqlite;
+
+use tests::conformance::ledger::{SqliteInMemory, SqliteOnFile};
+use tests::conformance::queue::InProcess;
+
+tests::ledger_suite!(ledger_sqlite_on_file, real, SqliteOnFile::new().await);
+tests::ledger_suite!(ledger_sqlite_in_memory, paused, SqliteInMemory::new());
+
+tests::queue_suite!(queue_in_process, paused, InProcess::new());
+
+tests::steward_suite!(steward_sqlite_on_file, real, (SqliteOnFile::new().await, InProcess::new()));
+tests::steward_suite!(steward_sqlite_in_memory, paused, (SqliteInMemory::new(), InProcess::new()));

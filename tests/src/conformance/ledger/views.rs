@@ -1,0 +1,190 @@
+//! The side that is looked at: lists, pages, filters and counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::domain::{Outcome, Reason, Warning};
+use shared::ledger::{Act, Progress, Replay, RowFilter, RunId, RunKind, Selection, Tally};
+use uuid::Uuid;
+
+use super::stage::{JOB, Stage, date, done, failed, key, retry};
+
+const ON: &str = "2026-11-23";
+
+pub(super) async fn a_run_nobody_opened_is_not_there(stage: Stage) {
+    let ledger = stage.ledger();
+    let nobody = RunId(Uuid::nil());
+    assert_eq!(ledger.run(nobody).await.expect("an answer"), None);
+    assert_eq!(ledger.tally(nobody).await.expect("an answer"), Tally::default());
+    assert_eq!(ledger.progress(nobody).await.expect("an answer"), Progress::default());
+    assert!(!ledger.is_settled(nobody).await.expect("an answer"));
+    assert!(!ledger.close_run(nobody).await.expect("an answer"));
+    assert!(ledger.rows(nobody, &RowFilter::default(), 0, 10).await.expect("an answer").is_empty());
+    assert!(ledger.dead_letters(&Replay::default(), 0, 10).await.expect("an answer").is_empty());
+    assert!(ledger.runs(JOB, None, 10).await.expect("an answer").is_empty());
+}
+
+pub(super) async fn unfinished_runs_come_oldest_date_first(stage: Stage) {
+    let second = stage.night("2026-11-24", &[(2, 1, 1)]).await;
+    let first = stage.night(ON, &[(2, 2, 2)]).await;
+    let third = stage.run_of("2026-11-24", RunKind::DryRun, Selection::default(), &[]).await;
+    let closed = stage.night("2026-11-22", &[]).await;
+    assert!(stage.ledger().close_run(closed).await.expect("an answer"));
+    let fence = stage.lock("2026-11-25", "producer").await;
+    let seeding = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
+    let unfinished = async |job, on: Option<&str>| {
+        let runs = stage.ledger().unfinished_runs(job, on.map(date)).await.expect("runs");
+        runs.iter().map(|run| run.id).collect::<Vec<_>>()
+    };
+    assert_eq!(unfinished(JOB, None).await, [first, second, third, seeding]);
+    assert_eq!(unfinished(JOB, Some("2026-11-24")).await, [second, third]);
+    assert!(unfinished(JOB, Some("2026-11-22")).await.is_empty());
+    assert!(unfinished("another job", None).await.is_empty());
+}
+
+pub(super) async fn runs_come_newest_first(stage: Stage) {
+    let mut opened = Vec::new();
+    for (on, who) in [("2026-11-24", 1), (ON, 2), ("2026-11-24", 3)] {
+        opened.insert(0, stage.night(on, &[(2, who, 1), (3, who + 10, 1)]).await);
+    }
+    stage.finish(opened[0], 3, Outcome::SkippedNotFound).await;
+    let runs = stage.ledger().runs(JOB, None, 10).await.expect("runs");
+    assert_eq!(runs.iter().map(|summary| summary.run.id).collect::<Vec<_>>(), opened);
+    assert_eq!(runs[0].tally.count(Outcome::SkippedNotFound), 1);
+    assert_eq!((runs[0].tally.open, runs[1].tally.open), (1, 2));
+    let limited = stage.ledger().runs(JOB, None, 2).await.expect("runs");
+    assert_eq!(limited.iter().map(|summary| summary.run.id).collect::<Vec<_>>(), opened[..2]);
+    let dated = stage.ledger().runs(JOB, Some(date(ON)), 10).await.expect("runs");
+    assert_eq!(dated.iter().map(|summary| summary.run.id).collect::<Vec<_>>(), opened[1..2]);
+    assert!(stage.ledger().runs("another job", None, 10).await.expect("runs").is_empty());
+}
+
+pub(super) async fn rows_are_paged_and_filtered(stage: Stage) {
+    let rows: Vec<_> = (2..22).map(|row| (row, row, row)).collect();
+    let run = stage.night(ON, &rows).await;
+    stage.night("2026-11-24", &rows).await;
+    for sheet_row in [4, 7, 19] {
+        stage.finish(run, sheet_row, Outcome::Updated).await;
+    }
+    stage.kill(key(run, 9), Reason::PatientGone).await;
+    stage.kill(key(run, 10), Reason::PatientInactive).await;
+    let list = async |filter: RowFilter, after, limit| {
+        let rows = stage.ledger().rows(run, &filter, after, limit).await.expect("rows");
+        rows.iter().map(|row| row.key.sheet_row).collect::<Vec<_>>()
+    };
+    let all = RowFilter::default;
+    assert_eq!(list(all(), 0, 5).await, [2, 3, 4, 5, 6]);
+    assert_eq!(list(all(), 6, 5).await, [7, 8, 9, 10, 11]);
+    assert_eq!(list(all(), 18, 5).await, [19, 20, 21]);
+    assert!(list(all(), 21, 5).await.is_empty());
+    assert!(list(all(), 0, 0).await.is_empty());
+    let updated = RowFilter { outcome: Some(Outcome::Updated), ..all() };
+    assert_eq!(list(updated.clone(), 0, 2).await, [4, 7]);
+    assert_eq!(list(updated.clone(), 7, 2).await, [19]);
+    assert_eq!(list(RowFilter { outcome: Some(Outcome::DeadLettered), ..all() }, 0, 10).await, [9, 10]);
+    assert_eq!(list(RowFilter { reason: Some(Reason::PatientInactive), ..all() }, 0, 10).await, [10]);
+    let niks = vec![stage.nik_hash(19), stage.nik_hash(20), stage.nik_hash(500)];
+    assert_eq!(list(RowFilter { niks: niks.clone(), ..all() }, 0, 10).await, [19, 20]);
+    assert_eq!(list(RowFilter { niks, ..updated }, 0, 10).await, [19]);
+}
+
+pub(super) async fn dead_letters_are_paged_and_filtered(stage: Stage) {
+    let rows: Vec<_> = (2..12).map(|row| (row, row, row)).collect();
+    let first = stage.night(ON, &rows).await;
+    let second = stage.night("2026-11-24", &rows).await;
+    for sheet_row in 2..12 {
+        let reason = if sheet_row < 5 { Reason::PatientGone } else { Reason::WriteConflict };
+        stage.kill(key(second, sheet_row), reason).await;
+        stage.kill(key(first, sheet_row), reason).await;
+    }
+    let list = async |filter: &Replay, after, limit| {
+        stage.ledger().dead_letters(filter, after, limit).await.expect("dead letters")
+    };
+    let all = Replay::default();
+    let whole = list(&all, 0, 100).await;
+    assert_eq!(whole.len(), 20);
+    assert!(whole.is_sorted_by(|earlier, later| earlier.number < later.number && earlier.died_at <= later.died_at));
+    assert_eq!((whole[0].key, whole[1].key), (key(second, 2), key(first, 2)), "oldest death first");
+    let mut paged = Vec::new();
+    while let page = list(&all, paged.last().map_or(0, |(number, _)| *number), 7).await
+        && !page.is_empty()
+    {
+        assert!(page.len() <= 7);
+        paged.extend(page.iter().map(|letter| (letter.number, letter.key)));
+    }
+    assert_eq!(paged, whole.iter().map(|letter| (letter.number, letter.key)).collect::<Vec<_>>());
+    let count = async |filter: Replay| list(&filter, 0, 100).await.len();
+    assert_eq!(count(Replay { reason: Some(Reason::PatientGone), ..all.clone() }).await, 6);
+    assert_eq!(count(Replay { from: Some(date("2026-11-24")), ..all.clone() }).await, 10);
+    assert_eq!(count(Replay { to: Some(date("2026-11-22")), ..all.clone() }).await, 0);
+    assert_eq!(count(Replay { niks: vec![stage.nik_hash(3)], ..all.clone() }).await, 2);
+    assert_eq!(count(Replay { rows: vec![key(first, 3), key(first, 4)], ..all.clone() }).await, 2);
+    let niks = vec![stage.nik_hash(3), stage.nik_hash(8)];
+    let narrow = Replay { niks, reason: Some(Reason::PatientGone), to: Some(date(ON)), ..all };
+    let narrow = list(&narrow, 0, 100).await;
+    assert_eq!(narrow.iter().map(|letter| letter.key).collect::<Vec<_>>(), [key(first, 3)]);
+}
+
+pub(super) async fn a_tally_counts_what_rows_became(stage: Stage) {
+    let fence = stage.lock(ON, "producer").await;
+    let run = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
+    let mut rows: Vec<_> = (2..8).map(|row| stage.row(run, row, row, row)).collect();
+    rows[0].warnings = vec![Warning::NikUnlikelyProvince, Warning::PhoneRepeated];
+    rows[1].warnings = vec![Warning::PhoneRepeated];
+    rows.push(stage.rejected(run, 8, 8, None));
+    rows.push(stage.row(run, 9, 2, 2));
+    rows.push(stage.row(run, 10, 7, 1));
+    stage.seed(&fence, run, 2..=10, rows).await;
+    stage.complete(&fence, run).await;
+    stage.finish(run, 2, Outcome::Updated).await;
+    stage.finish(run, 3, Outcome::Updated).await;
+    stage.finish(run, 4, Outcome::Unchanged).await;
+    stage.kill(key(run, 5), Reason::RejectedByServer).await;
+    let tally = stage.ledger().tally(run).await.expect("a tally");
+    let expected = Tally {
+        outcomes: BTreeMap::from([
+            (Outcome::Updated, 2),
+            (Outcome::Unchanged, 1),
+            (Outcome::DuplicateRow, 1),
+            (Outcome::Rejected, 3),
+            (Outcome::DeadLettered, 1),
+        ]),
+        reasons: BTreeMap::from([
+            (Reason::PhoneInvalid, 1),
+            (Reason::ConflictingRows, 2),
+            (Reason::RejectedByServer, 1),
+        ]),
+        warnings: BTreeMap::from([(Warning::NikUnlikelyProvince, 1), (Warning::PhoneRepeated, 2)]),
+        open: 1,
+        requests: 8,
+        retries: 4,
+    };
+    assert_eq!(tally, expected);
+    assert_eq!((tally.selected(), tally.count(Outcome::Superseded)), (9, 0));
+}
+
+pub(super) async fn progress_counts_what_is_on_its_way(stage: Stage) {
+    let rows: Vec<_> = (2..8).map(|row| (row, row, row)).collect();
+    let run = stage.night(ON, &rows).await;
+    let progress = async || stage.ledger().progress(run).await.expect("progress");
+    assert_eq!(progress().await, Progress { selected: 6, open: 6, retrying: 0, dead: 0 });
+    stage.finish(run, 2, Outcome::Updated).await;
+    stage.kill(key(run, 3), Reason::PatientGone).await;
+    let claimed = stage.take(key(run, 4), 0).await;
+    stage.record(&claimed, retry(Duration::from_secs(1), true)).await;
+    let claimed = stage.take(key(run, 5), 0).await;
+    stage.record(&claimed, failed(Reason::PatientGone)).await;
+    stage.take(key(run, 6), 0).await;
+    assert_eq!(progress().await, Progress { selected: 6, open: 4, retrying: 1, dead: 2 });
+    let claimed = stage.take(key(run, 4), 1).await;
+    stage.record(&claimed, done(Outcome::Unchanged)).await;
+    assert_eq!(progress().await, Progress { selected: 6, open: 3, retrying: 0, dead: 2 });
+}
+
+pub(super) async fn an_act_is_noted(stage: Stage) {
+    let detail = serde_json::json!({ "from": ON, "niks": [stage.nik_hash(1).as_str()], "count": 3 });
+    for act in ["start", "replay"] {
+        let act = Act { who: "ops@scheduler".into(), act: act.into(), detail: detail.clone() };
+        stage.ledger().note_act(act).await.expect("to note an act");
+    }
+}
