@@ -36,13 +36,13 @@ pub(crate) use published;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! suite_tests {
-    (($($how:tt)*) $suite:ident $cases:ident ($adapter:expr) $($module:ident { $($case:ident,)* })*) => {
+    ($how:tt $suite:ident $cases:ident ($adapter:expr) $($module:ident { $($case:ident,)* })*) => {
         $(
             mod $module {
                 use super::*;
 
                 $(
-                    #[tokio::test($($how)*)]
+                    #[tokio::test $how]
                     async fn $case() {
                         let stage = $crate::conformance::$suite::Stage::new($adapter);
                         Box::pin($crate::conformance::$suite::$cases::$module::$case(stage)).await;

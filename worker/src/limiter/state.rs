@@ -30,7 +30,7 @@ const OVERLOAD_WEIGHT: f64 = 0.02;
 /// Below this share of answers, 503s and time-outs are the server's ordinary noise: one request in a hundred fails
 /// on any night, and cutting for each of them would hold the limit far below what the server takes, as random
 /// loss does to TCP (RFC 9438, section 5.2 for CUBIC).
-const OVERLOAD_SHARE: f64 = 0.05;
+const OVERLOAD_SHARE: f64 = 0.10;
 
 /// Whether a request may start.
 #[derive(Debug)]
@@ -149,9 +149,7 @@ impl State {
                 }
             }
             Verdict::Overloaded => {
-                if self.overloaded < OVERLOAD_SHARE {
-                    self.concurrency.accepted(&ended);
-                } else if self.concurrency.congested(&ended) {
+                if self.overloaded >= OVERLOAD_SHARE && self.concurrency.congested(&ended) {
                     self.space_refusals(0.0);
                 }
             }

@@ -88,13 +88,17 @@ async fn client(
         if let (Answer::Refused, Some(wait)) = (answer, retry_after) {
             limiter.hold_until(now + wait);
         }
-        let verdict = if answer == Answer::Done { Verdict::Success } else { Verdict::Throttled };
+        let verdict = match answer {
+            Answer::Done => Verdict::Success,
+            Answer::Refused => Verdict::Throttled,
+            Answer::Failed => Verdict::Overloaded,
+        };
         permit.finish(Sample { verdict, class: 0 });
         let mut night = night.borrow_mut();
         if let Some(second) = night.seconds.get_mut(now.duration_since(start).as_secs() as usize) {
             match answer {
                 Answer::Done => second.done += 1,
-                Answer::Refused => second.refused += 1,
+                Answer::Refused | Answer::Failed => second.refused += 1,
             }
         }
     }

@@ -141,11 +141,13 @@ async fn time_outs_of_one_round_trip_cut_once() {
     let limiter = limiter(16);
     let permits = acquire_many(&limiter, 16).await;
     tokio::time::advance(Duration::from_secs(30)).await;
+    let mut limits = vec![limiter.snapshot().limit];
     for permit in permits.into_iter().rev() {
         permit.finish(sample(Verdict::Overloaded));
+        limits.push(limiter.snapshot().limit);
     }
-    let limit = limiter.snapshot().limit;
-    assert!((limit - 12.0).abs() < 1e-9, "one below what was refused, times 0.8: {limit}");
+    limits.dedup();
+    assert!(limits.len() == 2 && limits[1] < 13.0, "the first few are taken for noise, the rest cut once: {limits:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 pub(super) enum Answer {
     Done,
     Refused,
+    /// 503 without `Retry-After`.
+    Failed,
 }
 
 /// Log-normal service time.
@@ -41,6 +43,8 @@ pub(super) enum Bound {
 struct Inside {
     bound: Bound,
     latency: Latency,
+    /// Share of requests that fail though there is room for them.
+    failing: f64,
     tokens: f64,
     filled: Instant,
     in_flight: usize,
@@ -60,6 +64,7 @@ impl Server {
         let inside = Inside {
             bound,
             latency,
+            failing: 0.0,
             tokens,
             filled: Instant::now(),
             in_flight: 0,
@@ -73,6 +78,10 @@ impl Server {
         self.inside.borrow_mut().bound = bound;
     }
 
+    pub(super) fn set_failing(&self, share: f64) {
+        self.inside.borrow_mut().failing = share;
+    }
+
     pub(super) fn set_latency(&self, latency: Latency) {
         self.inside.borrow_mut().latency = latency;
     }
@@ -84,8 +93,10 @@ impl Server {
             Some(at) => {
                 self.inside.borrow_mut().in_flight += 1;
                 sleep_until(at).await;
-                self.inside.borrow_mut().in_flight -= 1;
-                Answer::Done
+                let mut inside = self.inside.borrow_mut();
+                inside.in_flight -= 1;
+                let failing = inside.failing;
+                if failing > 0.0 && inside.random.random_bool(failing) { Answer::Failed } else { Answer::Done }
             }
             None => {
                 sleep(Duration::from_millis(10)).await;
