@@ -42,7 +42,7 @@ pub struct Report {
     pub warnings: BTreeMap<&'static str, u64>,
     /// Requests made to the FHIR server for these rows.
     pub fhir_requests: u64,
-    /// Those of them that repeated a failed one.
+    /// How often rows had to be tried again.
     pub retries: u64,
     /// From start to close.
     pub duration_seconds: f64,
@@ -128,7 +128,8 @@ impl Report {
         for (warning, rows) in &self.warnings {
             row(&format!("  warning {warning}"), count(*rows));
         }
-        row("FHIR requests", format!("{}, of them retries {}", count(self.fhir_requests), count(self.retries)));
+        row("FHIR requests", count(self.fhir_requests));
+        row("Retries", count(self.retries));
         if self.sheet_changed_while_read {
             row("Note", "the sheet kept changing while it was read; each row is as last seen".into());
         }

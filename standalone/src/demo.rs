@@ -50,7 +50,7 @@ pub async fn run(flags: &RunFlags) -> Status {
     let status = crate::act(&settings, flags).await;
     let stats = simulators.snapshot();
     eprintln!(
-        "The simulated FHIR server took {} writes, changed {} Patients, and wrote none of them twice but {}.",
+        "The simulated FHIR server took {} writes and changed {} Patients; writes beyond a Patient's first: {}.",
         stats.writes, stats.distinct_patients_changed, stats.writes_beyond_first
     );
     if status == Status::DeadLetters {

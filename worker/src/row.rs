@@ -119,7 +119,7 @@ impl Rows {
             epoch: claimed.epoch,
             settlement: settlement.clone(),
             requests: work.account.requests,
-            retries: work.account.retries,
+            retries: work.account.retries + u32::from(matches!(settlement, Settlement::Retry { .. })),
         };
         match self.batches.records.ask(record).await {
             Ok(Recorded::Yes { turn }) => match settlement {

@@ -43,7 +43,7 @@ pub struct Account {
     pub deadline: Instant,
     /// Requests made.
     pub requests: u32,
-    /// Those of them that repeated a failed one.
+    /// How often one had to be made again.
     pub retries: u32,
     waits: u32,
 }

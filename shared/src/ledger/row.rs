@@ -159,7 +159,7 @@ pub struct Record {
     pub settlement: Settlement,
     /// Requests made to the FHIR server during this claim.
     pub requests: u32,
-    /// Those of them that repeated a failed one.
+    /// How often the row had to be tried again.
     pub retries: u32,
 }
 

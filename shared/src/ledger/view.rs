@@ -31,7 +31,7 @@ pub struct Tally {
     pub open: u64,
     /// Requests made to the FHIR server for these rows.
     pub requests: u64,
-    /// Those of them that repeated a failed one.
+    /// How often rows had to be tried again.
     pub retries: u64,
 }
 

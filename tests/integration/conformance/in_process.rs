@@ -40,7 +40,10 @@ async fn a_publisher_waits_while_the_queue_is_full_and_goes_on_as_space_appears(
     assert!(timeout(Duration::from_secs(3_600), &mut publishing).await.is_err(), "300 have no space yet");
     assert_eq!(queue.depth().await.unwrap().ready, u64::from(FULL));
     assert_eq!(consume(&queue, FULL + 300).await, (200..FULL + 500).collect::<Vec<_>>());
-    assert_eq!(publishing.await.unwrap(), (0..FULL + 500).map(|number| message(number).key).collect::<Vec<_>>());
+    assert_eq!(
+        publishing.await.unwrap(),
+        (0..FULL + 500).map(|number| message(number).key).collect::<Vec<_>>()
+    );
     assert_eq!(queue.depth().await.unwrap().ready, 0);
 }
 

@@ -8,8 +8,8 @@ use shared::clock::Clock;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{
-    ClaimRequest, Gate, GateKind, Ledger, LedgerError, LedgerView, LockAttempt, Replay, RowFilter, RowKey, RunId,
-    RunState,
+    ClaimRequest, Gate, GateKind, Ledger, LedgerError, LedgerView, LockAttempt, Replay, RowFilter, RowKey,
+    RunId, RunState,
 };
 use tempfile::TempDir;
 use tests::conformance::ledger::{JOB, LEASE, SqliteOnFile, Stage, date, nik, number};
@@ -92,7 +92,10 @@ async fn a_dead_process_holds_nothing() {
     // The NIK of a lost claim is free, and the lost claims come due, as crashes.
     after.take(key(run, 3), 0).await;
     let due = after.due().await;
-    assert_eq!(due.iter().map(|due| (due.key, due.turn)).collect::<Vec<_>>(), [(key(run, 2), 1), (key(other, 2), 1)]);
+    assert_eq!(
+        due.iter().map(|due| (due.key, due.turn)).collect::<Vec<_>>(),
+        [(key(run, 2), 1), (key(other, 2), 1)]
+    );
     let claimed = after.take(key(run, 2), 1).await;
     assert_eq!((claimed.crashes, &claimed.intent), (1, &Some(("patient-1".into(), "1".into()))));
     assert!(claimed.epoch > lost.epoch);
@@ -106,7 +109,8 @@ async fn what_was_answered_outlives_the_process() {
     before.finish(run, 2, Outcome::Updated).await;
     before.kill(key(run, 3), Reason::PatientGone).await;
     before.ledger().replay(Replay { reason: Some(Reason::PatientGone), ..Replay::default() }).await.unwrap();
-    let (tally, opened) = (before.ledger().tally(run).await.unwrap(), before.ledger().run(run).await.unwrap());
+    let (tally, opened) =
+        (before.ledger().tally(run).await.unwrap(), before.ledger().run(run).await.unwrap());
     let letters = before.ledger().dead_letters(&Replay::default(), 0, 10).await.unwrap();
     drop(before);
 
@@ -203,7 +207,8 @@ async fn no_reader_waits_for_the_writer() {
     let run = acting.night(ON, &[(2, 1, 1)]).await;
     let writer = rusqlite::Connection::open(&path).unwrap();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let tally = timeout(Duration::from_secs(5), acting.ledger().tally(run)).await.expect("it does not wait").unwrap();
+    let tally =
+        timeout(Duration::from_secs(5), acting.ledger().tally(run)).await.expect("it does not wait").unwrap();
     assert_eq!(tally.open, 1);
 }
 
@@ -218,14 +223,19 @@ async fn the_files_hold_no_personal_data_in_clear() {
     let (folder, path) = place();
     let acting = stage(&path).await;
     // Every state, with everything that is ever written about a row.
-    let run = acting.night(ON, &[(2, 1, 11), (3, 2, 12), (4, 3, 13), (5, 4, 14), (6, 4, 15), (7, 5, 16), (8, 5, 16)]).await;
+    let run = acting
+        .night(ON, &[(2, 1, 11), (3, 2, 12), (4, 3, 13), (5, 4, 14), (6, 4, 15), (7, 5, 16), (8, 5, 16)])
+        .await;
     let claimed = acting.take(key(run, 2), 0).await;
     acting.intend(&claimed, "patient-1", "1").await;
     acting.finish(run, 3, Outcome::Updated).await;
     acting.kill(key(run, 4), Reason::RejectedByServer).await;
     acting.ledger().replay(Replay { niks: vec![acting.nik_hash(3)], ..Replay::default() }).await.unwrap();
     let fence = acting.lock(ON, "first").await;
-    assert!(matches!(acting.ledger().lock(JOB, date(ON), "second", LEASE).await.unwrap(), LockAttempt::Held { .. }));
+    assert!(matches!(
+        acting.ledger().lock(JOB, date(ON), "second", LEASE).await.unwrap(),
+        LockAttempt::Held { .. }
+    ));
     let seeding = acting.open(&fence, shared::ledger::RunKind::Night, Default::default()).await.id;
     acting.seed(&fence, seeding, 2..=2, vec![acting.rejected(seeding, 2, 6, Some(17))]).await;
 
@@ -234,14 +244,20 @@ async fn the_files_hold_no_personal_data_in_clear() {
     let hash = acting.nik_hash(1);
     let assert_sealed = || {
         let bytes = bytes_on_disk(folder.path());
-        assert!(contains(&bytes, hash.as_str().as_bytes()), "the hash is there, so these are the right files");
+        assert!(
+            contains(&bytes, hash.as_str().as_bytes()),
+            "the hash is there, so these are the right files"
+        );
         for who in 1..=6 {
             assert!(!contains(&bytes, nik(who).expose().as_bytes()), "a NIK in clear");
         }
         for which in 11..=17 {
             let number = number(which);
             let (e164, national) = (number.expose(), &number.expose()[3..]);
-            assert!(!contains(&bytes, e164.as_bytes()) && !contains(&bytes, national.as_bytes()), "a number in clear");
+            assert!(
+                !contains(&bytes, e164.as_bytes()) && !contains(&bytes, national.as_bytes()),
+                "a number in clear"
+            );
         }
     };
     assert_sealed();

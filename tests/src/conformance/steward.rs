@@ -195,7 +195,8 @@ mod rounds {
     }
 
     pub(super) async fn a_round_closes_what_is_settled(stage: Stage) {
-        let (settled, open, empty) = (stage.night(ON, 1).await, stage.night(ON, 2).await, stage.night(ON, 0).await);
+        let (settled, open, empty) =
+            (stage.night(ON, 1).await, stage.night(ON, 2).await, stage.night(ON, 0).await);
         stage.ledger.finish(settled, 2, Outcome::SkippedNotFound).await;
         let steward = stage.steward("one");
         assert_eq!(round(&steward).await, [settled, empty]);
@@ -241,7 +242,10 @@ mod rounds {
         let mut work = stage.queue.queue().subscribe(Channel::Work, 10).await.expect("to subscribe");
         for _ in 0..20 {
             let delivery = work.next().await.expect("the subscription goes on");
-            stage.ledger.finish(delivery.message.key.run, delivery.message.key.sheet_row, Outcome::Updated).await;
+            stage
+                .ledger
+                .finish(delivery.message.key.run, delivery.message.key.sheet_row, Outcome::Updated)
+                .await;
             delivery.settle(Settle::Done).await.expect("to settle");
         }
         let gives_up = Instant::now() + Duration::from_secs(30);

@@ -28,7 +28,12 @@ pub(super) fn claim(
     requests.iter().map(|request| claim_one(db, now, *request, lease)).collect()
 }
 
-fn claim_one(db: &Connection, now: i64, request: ClaimRequest, lease: Duration) -> Result<Claim, LedgerError> {
+fn claim_one(
+    db: &Connection,
+    now: i64,
+    request: ClaimRequest,
+    lease: Duration,
+) -> Result<Claim, LedgerError> {
     let Some(mut row) = find(db, request.key)? else { return Ok(Claim::Stale) };
     if request.key.generation != row.claimed.key.generation || request.turn < row.turn {
         return Ok(Claim::Stale);
@@ -68,7 +73,9 @@ fn claim_one(db: &Connection, now: i64, request: ClaimRequest, lease: Duration) 
         "INSERT INTO nik_lease (nik_hash, run_id, sheet_row, epoch, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET run_id = ?2, sheet_row = ?3, epoch = ?4, lease_until = ?5",
     )
-    .and_then(|mut insert| insert.execute(params![row.claimed.nik, key.run, key.sheet_row, row.claimed.epoch, until]))
+    .and_then(|mut insert| {
+        insert.execute(params![row.claimed.nik, key.run, key.sheet_row, row.claimed.epoch, until])
+    })
     .doing("claim rows")?;
     Ok(Claim::Ours(Box::new(row.claimed)))
 }
@@ -102,7 +109,8 @@ fn find(db: &Connection, key: RowKey) -> Result<Option<Stored>, LedgerError> {
     db.prepare_cached(
         "SELECT row.state, generation, turn, sweep_at, crashes, epoch, attempts, sealed, nik_hash, number_hash,
                 run_date, snapshot_order, kind, selection ->> '$.reapply' IS NOT NULL AS reapply
-         FROM row JOIN run USING (run_id) WHERE run_id = ? AND sheet_row = ?",
+         FROM row JOIN run USING (run_id)
+         WHERE run_id = ? AND sheet_row = ? AND run.state IN ('open', 'closed')",
     )
     .and_then(|mut found| found.query_row(params![key.run, key.sheet_row], read).optional())
     .map(Option::flatten)
@@ -156,7 +164,11 @@ fn overtaken(db: &Connection, row: &Stored) -> Result<Option<Outcome>, LedgerErr
     let Some((newest, number)) = newest(db, &row.claimed.nik)? else { return Ok(None) };
     let ours = row.claimed.order;
     // An intent of ours standing means that success may be our own, recorded by nobody: it has to be looked at.
-    if !row.reapply && newest.date == ours.date && number == row.claimed.number && row.claimed.intent.is_none() {
+    if !row.reapply
+        && newest.date == ours.date
+        && number == row.claimed.number
+        && row.claimed.intent.is_none()
+    {
         return Ok(Some(Outcome::SkippedAlreadyApplied));
     }
     Ok((newest > ours).then_some(Outcome::Superseded))
@@ -164,14 +176,19 @@ fn overtaken(db: &Connection, row: &Stored) -> Result<Option<Outcome>, LedgerErr
 
 fn settle(db: &Connection, key: RowKey, outcome: Outcome) -> Result<(), LedgerError> {
     db.prepare_cached(
-        "UPDATE row SET state = 'done', outcome = ?3, crashes = 0, epoch = epoch + 1 WHERE run_id = ?1 AND sheet_row = ?2",
+        "UPDATE row SET state = 'done', outcome = ?3, found = NULL, crashes = 0, epoch = epoch + 1
+         WHERE run_id = ?1 AND sheet_row = ?2",
     )
     .and_then(|mut update| update.execute(params![key.run, key.sheet_row, outcome.as_str()]))
     .doing("claim rows")?;
     Ok(())
 }
 
-pub(super) fn record_intents(db: &Connection, now: i64, intents: &[Intent]) -> Result<Vec<bool>, LedgerError> {
+pub(super) fn record_intents(
+    db: &Connection,
+    now: i64,
+    intents: &[Intent],
+) -> Result<Vec<bool>, LedgerError> {
     let mut ours = db
         .prepare_cached(
             "SELECT 1 FROM row WHERE run_id = ? AND sheet_row = ? AND generation = ? AND state = 'claimed' AND epoch = ?
@@ -192,7 +209,15 @@ pub(super) fn record_intents(db: &Connection, now: i64, intents: &[Intent]) -> R
             .doing("record intents")?;
         if stands {
             insert
-                .execute(params![key.run, key.sheet_row, key.generation, patient, version, sealed_before, now])
+                .execute(params![
+                    key.run,
+                    key.sheet_row,
+                    key.generation,
+                    patient,
+                    version,
+                    sealed_before,
+                    now
+                ])
                 .doing("record intents")?;
         }
         answers.push(stands);
@@ -223,7 +248,9 @@ pub(super) fn state_of(db: &Connection, key: RowKey) -> Result<Option<RowState>,
             nik: row.get("nik_hash")?,
         })
     };
-    db.prepare_cached("SELECT state, generation, epoch, turn, nik_hash FROM row WHERE run_id = ? AND sheet_row = ?")
-        .and_then(|mut found| found.query_row(params![key.run, key.sheet_row], read).optional())
-        .doing("read a row's state")
+    db.prepare_cached(
+        "SELECT state, generation, epoch, turn, nik_hash FROM row WHERE run_id = ? AND sheet_row = ?",
+    )
+    .and_then(|mut found| found.query_row(params![key.run, key.sheet_row], read).optional())
+    .doing("read a row's state")
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::convert::row_key;
 use super::{Sql as _, micros};
-use crate::ledger::{RowMessage, DueTerms, LedgerError, RowKey, RunId};
+use crate::ledger::{DueTerms, LedgerError, RowKey, RowMessage, RunId};
 
 /// Doublings of `retake_after`: with one minute, the longest interval is about a day.
 const MOST_DOUBLINGS: u32 = 10;
@@ -22,7 +22,9 @@ pub(super) fn take_due(db: &Connection, now: i64, terms: DueTerms) -> Result<Vec
     let runs: Vec<RunId> = match terms.run {
         Some(run) => vec![run],
         None => db
-            .prepare_cached("SELECT run_id FROM run WHERE state IN ('open', 'closed') ORDER BY snapshot_order")
+            .prepare_cached(
+                "SELECT run_id FROM run WHERE state IN ('open', 'closed') ORDER BY snapshot_order",
+            )
             .and_then(|mut runs| runs.query_map([], |row| row.get(0))?.collect())
             .doing("list runs")?,
     };
@@ -56,7 +58,11 @@ fn candidates(db: &Connection, now: i64, run: RunId, limit: usize) -> Result<Vec
         found
             .query_map(params![run, now, limit], |row| {
                 Ok(Candidate {
-                    due: RowMessage { key: row_key(row)?, turn: row.get("turn")?, sealed: row.get("sealed")? },
+                    due: RowMessage {
+                        key: row_key(row)?,
+                        turn: row.get("turn")?,
+                        sealed: row.get("sealed")?,
+                    },
                     claimed: row.get_ref("state")?.as_str()? == "claimed",
                     published: row.get("published")?,
                     sweeps: row.get("sweeps")?,
@@ -92,11 +98,13 @@ pub(super) fn note_published(
     rows: &[RowKey],
     stale_after: Duration,
 ) -> Result<(), LedgerError> {
-    // A fast worker may have taken the row already: then it has left these states, and nothing is to be noted.
+    // A fast worker may have had the row already: then it has left these states, or came back to them by a
+    // record or a burial, which set sweeps to 0. Its message is used up, and nothing is to be noted.
     let mut update = db
         .prepare_cached(
             "UPDATE row SET published = 1, sweep_at = ?4
-             WHERE run_id = ?1 AND sheet_row = ?2 AND generation = ?3 AND state IN ('pending', 'retrying') AND published = 0",
+             WHERE run_id = ?1 AND sheet_row = ?2 AND generation = ?3 AND state IN ('pending', 'retrying')
+               AND published = 0 AND sweeps > 0",
         )
         .doing("note published rows")?;
     for row in rows {

@@ -12,6 +12,8 @@ mod convert;
 mod due;
 mod records;
 mod runs;
+#[cfg(test)]
+mod tests;
 mod views;
 mod writer;
 

@@ -67,12 +67,21 @@ impl<'a> After<'a> {
 
 fn record_one(db: &Connection, now: i64, record: &Record) -> Result<Recorded, LedgerError> {
     let key = record.key;
-    // The end of the lease is not asked here: while the epoch stands, nobody else has touched the row.
+    // The end of the lease is not asked here: while the epoch stands, nobody else has touched the row, and
+    // while its NIK's lease is where the claim left it, nobody else the Patient.
     let turn = match state_of(db, key)? {
-        Some(row) if row.state == "claimed" && row.generation == key.generation && row.epoch == record.epoch => {
-            db.prepare_cached("DELETE FROM nik_lease WHERE nik_hash = ? AND run_id = ? AND sheet_row = ? AND epoch = ?")
+        Some(row)
+            if row.state == "claimed" && row.generation == key.generation && row.epoch == record.epoch =>
+        {
+            let given_back = db
+                .prepare_cached(
+                    "DELETE FROM nik_lease WHERE nik_hash = ? AND run_id = ? AND sheet_row = ? AND epoch = ?",
+                )
                 .and_then(|mut lease| lease.execute(params![row.nik, key.run, key.sheet_row, record.epoch]))
                 .doing("record outcomes")?;
+            if given_back == 0 {
+                return Ok(Recorded::Refused);
+            }
             row.turn
         }
         _ => return Ok(Recorded::Refused),
@@ -137,7 +146,7 @@ pub(super) fn bury(db: &Connection, now: i64, burials: &[Burial]) -> Result<(), 
             Some(("failed", true)) => bury_one(db, now, *key, deaths.as_deref())?,
             // Its message died, the row did not: the sweep publishes it again.
             Some(("pending" | "retrying", true)) => {
-                db.prepare_cached("UPDATE row SET published = 0, sweep_at = 0 WHERE run_id = ? AND sheet_row = ?")
+                db.prepare_cached("UPDATE row SET published = 0, sweep_at = 0, sweeps = 0 WHERE run_id = ? AND sheet_row = ?")
                     .and_then(|mut update| update.execute(params![key.run, key.sheet_row]))
                     .doing("bury dead letters")?;
             }
@@ -156,8 +165,10 @@ fn bury_one(db: &Connection, now: i64, key: RowKey, deaths: Option<&str>) -> Res
     )
     .and_then(|mut insert| insert.execute(params![key.run, key.sheet_row, deaths, now]))
     .doing("bury dead letters")?;
-    db.prepare_cached("UPDATE row SET state = 'done', outcome = 'dead_lettered' WHERE run_id = ? AND sheet_row = ?")
-        .and_then(|mut update| update.execute(params![key.run, key.sheet_row]))
-        .doing("bury dead letters")?;
+    db.prepare_cached(
+        "UPDATE row SET state = 'done', outcome = 'dead_lettered' WHERE run_id = ? AND sheet_row = ?",
+    )
+    .and_then(|mut update| update.execute(params![key.run, key.sheet_row]))
+    .doing("bury dead letters")?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::convert::{instant, needed, warning_codes};
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    Act, Fence, Gate, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded, Snapshot,
+    Act, Fence, Gate, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded,
+    Snapshot,
 };
 
 use super::{Sql as _, micros};
@@ -22,8 +23,9 @@ pub(super) fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         job: row.get("job")?,
         date: needed(row, "run_date")?,
         kind: needed(row, "kind")?,
-        selection: serde_json::from_str(&selection)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, error.into()))?,
+        selection: serde_json::from_str(&selection).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, error.into())
+        })?,
         order: row.get("snapshot_order")?,
         state: needed(row, "state")?,
         source: row.get("source")?,
@@ -59,7 +61,10 @@ pub(super) fn lock(
         && *until > now
         && other != holder
     {
-        return Ok(LockAttempt::Held { holder: other.clone(), left: Duration::from_micros((until - now) as u64) });
+        return Ok(LockAttempt::Held {
+            holder: other.clone(),
+            left: Duration::from_micros((until - now) as u64),
+        });
     }
     let epoch = held.map_or(1, |(_, epoch, _)| epoch + 1);
     db.execute(
@@ -71,7 +76,12 @@ pub(super) fn lock(
     Ok(LockAttempt::Taken(Fence { job: job.to_owned(), date, epoch }))
 }
 
-pub(super) fn renew_lock(db: &Connection, now: i64, fence: &Fence, lease: Duration) -> Result<bool, LedgerError> {
+pub(super) fn renew_lock(
+    db: &Connection,
+    now: i64,
+    fence: &Fence,
+    lease: Duration,
+) -> Result<bool, LedgerError> {
     let renewed = db
         .execute(
             "UPDATE run_lock SET lease_until = ?4 WHERE job = ?1 AND run_date = ?2 AND epoch = ?3 AND lease_until > ?5",
@@ -93,7 +103,9 @@ pub(super) fn unlock(db: &Connection, fence: &Fence) -> Result<(), LedgerError> 
 
 fn check_fence(db: &Connection, now: i64, fence: &Fence) -> Result<(), LedgerError> {
     let stands = db
-        .prepare_cached("SELECT 1 FROM run_lock WHERE job = ? AND run_date = ? AND epoch = ? AND lease_until > ?")
+        .prepare_cached(
+            "SELECT 1 FROM run_lock WHERE job = ? AND run_date = ? AND epoch = ? AND lease_until > ?",
+        )
         .and_then(|mut lock| lock.exists(params![fence.job, fence.date, fence.epoch, now]))
         .doing("check the run lock")?;
     if stands { Ok(()) } else { Err(LedgerError::Fenced) }
@@ -111,7 +123,13 @@ pub(super) fn open_run(db: &Connection, now: i64, fence: &Fence, run: NewRun) ->
     find_run(db, run.id)?.ok_or(LedgerError::Foreign { what: "run" })
 }
 
-pub(super) fn seed(db: &Connection, now: i64, fence: &Fence, run: RunId, seeded: Seeded) -> Result<(), LedgerError> {
+pub(super) fn seed(
+    db: &Connection,
+    now: i64,
+    fence: &Fence,
+    run: RunId,
+    seeded: Seeded,
+) -> Result<(), LedgerError> {
     check_fence(db, now, fence)?;
     match find_run(db, run)?.map(|run| run.state) {
         Some(RunState::Seeding) => {}
@@ -160,7 +178,8 @@ pub(super) fn complete_snapshot(
     if found.state != RunState::Seeding {
         return Ok(());
     }
-    let step = |sql: &str, values: &[&dyn rusqlite::ToSql]| db.execute(sql, values).doing("complete a snapshot");
+    let step =
+        |sql: &str, values: &[&dyn rusqlite::ToSql]| db.execute(sql, values).doing("complete a snapshot");
     if let Some(limit) = found.selection.limit {
         step(
             "DELETE FROM row WHERE run_id = ?1 AND sheet_row NOT IN
@@ -215,8 +234,8 @@ pub(super) fn abandon_run(db: &Connection, now: i64, fence: &Fence, run: RunId) 
     Ok(())
 }
 
-/// `WHERE` over `dead_letter d JOIN run` for a replay's terms, and whether one letter matches those that SQL
-/// leaves (lists of any length do not become statements of any length).
+/// `WHERE` over `dead_letter d JOIN run` for a replay's terms. Lists are given as JSON: one of any length does
+/// not become a statement of any length.
 pub(super) fn replay_terms(replay: &Replay) -> (String, Vec<String>) {
     let mut terms = vec!["run.kind = 'night'".to_owned()];
     let mut values = Vec::new();
@@ -237,6 +256,13 @@ pub(super) fn replay_terms(replay: &Replay) -> (String, Vec<String>) {
         let niks: Vec<_> = replay.niks.iter().map(|nik| nik.as_str()).collect();
         let list = serde_json::to_string(&niks).expect("strings are JSON");
         term("d.nik_hash IN (SELECT value FROM json_each(?))", list);
+    }
+    if !replay.rows.is_empty() {
+        let name = |row: &RowKey| format!("{:X}/{}/{}", row.run.0.simple(), row.sheet_row, row.generation);
+        let list = serde_json::to_string(&replay.rows.iter().map(name).collect::<Vec<_>>())
+            .expect("strings are JSON");
+        let named = "hex(d.run_id) || '/' || d.sheet_row || '/' || d.generation";
+        term(&format!("{named} IN (SELECT value FROM json_each(?))"), list);
     }
     (terms.join(" AND "), values)
 }
@@ -259,9 +285,6 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<R
     let mut opened = Vec::new();
     for (number, run, sheet_row, generation) in letters {
         let key = RowKey { run, sheet_row, generation };
-        if !replay.rows.is_empty() && !replay.rows.contains(&key) {
-            continue;
-        }
         let history = db
             .prepare_cached(
                 "INSERT INTO row_history (run_id, sheet_row, generation, outcome, reason, found, attempts, ended_at)
@@ -298,12 +321,21 @@ pub(super) fn note_act(db: &Connection, now: i64, act: &Act) -> Result<(), Ledge
 }
 
 pub(super) fn shut_gate(db: &Connection, now: i64, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
-    // A pause for a deeper reason is not shortened or renamed by a shallower one.
+    let standing: Option<(Gate, i64)> = db
+        .query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
+            Ok((read_gate(row)?, row.get("shut_until")?))
+        })
+        .optional()
+        .doing("shut the gate")?;
+    let (mut shut, mut until) = (gate, now + micros(lasts));
+    // A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
+    if let Some((standing, stands_until)) = &standing {
+        shut = if standing.kind > gate.kind { standing } else { gate };
+        until = until.max(*stands_until);
+    }
     db.execute(
-        "INSERT INTO gate (only, kind, reason, shut_until) VALUES (1, ?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET kind = ?1, reason = ?2, shut_until = ?3
-         WHERE gate.shut_until <= ?4 OR (gate.kind <> 'guard' AND NOT (gate.kind = 'systemic' AND ?1 = 'throttled'))",
-        params![gate.kind.as_str(), gate.reason, now + micros(lasts), now],
+        "INSERT OR REPLACE INTO gate (only, kind, reason, shut_until) VALUES (1, ?, ?, ?)",
+        params![shut.kind.as_str(), shut.reason, until],
     )
     .doing("shut the gate")?;
     Ok(())
@@ -315,11 +347,13 @@ pub(super) fn open_gate(db: &Connection) -> Result<(), LedgerError> {
 }
 
 pub(super) fn gate(db: &Connection, now: i64) -> Result<Option<Gate>, LedgerError> {
-    db.query_row("SELECT kind, reason FROM gate WHERE shut_until > ?", [now], |row| {
-        Ok(Gate { kind: needed(row, "kind")?, reason: row.get("reason")? })
-    })
-    .optional()
-    .doing("read the gate")
+    db.query_row("SELECT kind, reason FROM gate WHERE shut_until > ?", [now], read_gate)
+        .optional()
+        .doing("read the gate")
+}
+
+fn read_gate(row: &Row<'_>) -> rusqlite::Result<Gate> {
+    Ok(Gate { kind: needed(row, "kind")?, reason: row.get("reason")? })
 }
 
 pub(super) fn hold_duty(

@@ -9,7 +9,7 @@ use super::convert::{instant, needed, row_key, warnings, word};
 use super::runs::{RUN_COLUMNS, read_run, replay_terms};
 use super::Sql as _;
 use crate::data_key::KeyedHash;
-use crate::domain::{Outcome, RunDate};
+use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
     DeadLetterView, RowMessage, LedgerError, Order, Progress, Replay, Run, RunId, RunSummary, RowFilter, RowView, Tally,
 };
@@ -39,9 +39,12 @@ pub(super) fn runs(
     runs.into_iter().map(|run| Ok(RunSummary { tally: tally(db, run.id)?, run })).collect()
 }
 
+/// Rows that are alike: outcome, reason, warnings, how many, requests, retries.
+type Counted = (Option<Outcome>, Option<Reason>, String, u64, u64, u64);
+
 pub(super) fn tally(db: &Connection, run: RunId) -> Result<Tally, LedgerError> {
     let mut tally = Tally::default();
-    let counted: Vec<(Option<Outcome>, Option<crate::domain::Reason>, String, u64, u64, u64)> = db
+    let counted: Vec<Counted> = db
         .prepare_cached(
             "SELECT outcome, reason, warnings, COUNT(*) AS rows, SUM(requests) AS requests, SUM(retries) AS retries
              FROM row WHERE run_id = ? GROUP BY outcome, reason, warnings",

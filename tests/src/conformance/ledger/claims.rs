@@ -14,13 +14,17 @@ const ON: &str = "2026-11-23";
 pub(super) async fn a_claim_hands_over_the_row(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 7)]).await;
     let claimed = stage.take(key(run, 2), 0).await;
-    assert_eq!((claimed.key, claimed.attempts, claimed.kind, claimed.crashes), (key(run, 2), 0, RunKind::Night, 0));
+    assert_eq!(
+        (claimed.key, claimed.attempts, claimed.kind, claimed.crashes),
+        (key(run, 2), 0, RunKind::Night, 0)
+    );
     assert_eq!((&claimed.nik, &claimed.number), (&stage.nik_hash(1), &stage.number_hash(7)));
     assert_eq!((&claimed.intent, claimed.superseded), (&None, false));
     let order = stage.ledger().run(run).await.expect("a run").expect("it is there").order;
     assert_eq!((claimed.order.date, claimed.order.snapshot), (super::date(ON), order));
     assert_about(claimed.lease, LEASE);
-    let payload = shared::payload::Payload::open(stage.keys(), &claimed.key, &claimed.sealed).expect("sealed for it");
+    let payload =
+        shared::payload::Payload::open(stage.keys(), &claimed.key, &claimed.sealed).expect("sealed for it");
     assert_eq!(payload.number, Some(super::number(7)));
     assert_eq!(stage.view(run, 2).await.state, "claimed");
 }
@@ -44,7 +48,9 @@ pub(super) async fn of_many_claims_at_once_one_gets_the_row(stage: Stage) {
     for worker in 0..16 {
         let ledger = Arc::clone(stage.ledger());
         let key = key(if worker % 2 == 0 { first } else { second }, 2);
-        workers.spawn(async move { ledger.claim(&[ClaimRequest { key, turn: 0 }], LEASE).await.expect("an answer") });
+        workers.spawn(async move {
+            ledger.claim(&[ClaimRequest { key, turn: 0 }], LEASE).await.expect("an answer")
+        });
     }
     let claims = workers.join_all().await.concat();
     let ours = claims.iter().filter(|claim| matches!(claim, Claim::Ours(_))).count();

@@ -230,6 +230,14 @@ pub(super) async fn a_late_confirmation_does_not_hide_a_retrying_row(stage: Stag
     assert_eq!(turns(&stage.due().await), [(2, 1)]);
 }
 
+pub(super) async fn a_late_confirmation_does_not_hide_a_row_whose_message_died(stage: Stage) {
+    let run = stage.night(ON, &[(2, 1, 1)]).await;
+    let due = stage.due().await;
+    stage.bury(key(run, 2)).await;
+    stage.confirm(&due).await;
+    assert_eq!(sheet_rows(&stage.due().await), [2]);
+}
+
 pub(super) async fn a_confirmation_of_an_older_generation_is_ignored(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 1)]).await;
     let due = stage.due().await;

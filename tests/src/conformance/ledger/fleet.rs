@@ -91,6 +91,15 @@ pub(super) async fn a_gate_is_never_shortened(stage: Stage) {
     assert_eq!(kind(&stage).await, None);
 }
 
+pub(super) async fn a_shallower_gate_may_last_longer(stage: Stage) {
+    shut(&stage, GateKind::Systemic, SHORT).await;
+    shut(&stage, GateKind::Throttled, LONG).await;
+    stage.advance(LONG - SHORT / 2).await;
+    assert_eq!(kind(&stage).await, Some(GateKind::Systemic), "the server asked for this long");
+    stage.advance(SHORT / 2).await;
+    assert_eq!(kind(&stage).await, None);
+}
+
 pub(super) async fn a_lapsed_gate_yields_to_any(stage: Stage) {
     shut(&stage, GateKind::Guard, SHORT).await;
     stage.advance(SHORT).await;

@@ -15,7 +15,9 @@ async fn attempt(stage: &Stage, holder: &str) -> LockAttempt {
 
 pub(super) async fn one_holder_at_a_time(stage: Stage) {
     stage.lock(ON, "first").await;
-    let LockAttempt::Held { holder, left } = attempt(&stage, "second").await else { panic!("two hold the lock") };
+    let LockAttempt::Held { holder, left } = attempt(&stage, "second").await else {
+        panic!("two hold the lock")
+    };
     assert_eq!(holder, "first");
     assert_about(left, LEASE);
     stage.advance(LEASE / 2).await;

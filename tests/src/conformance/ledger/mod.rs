@@ -91,6 +91,7 @@ macro_rules! ledger_cases {
                 a_failed_row_whose_burial_got_lost_comes_due,
                 a_late_confirmation_does_not_hide_a_returned_row,
                 a_late_confirmation_does_not_hide_a_retrying_row,
+                a_late_confirmation_does_not_hide_a_row_whose_message_died,
                 a_confirmation_of_an_older_generation_is_ignored,
             }
             claims {
@@ -118,6 +119,7 @@ macro_rules! ledger_cases {
                 a_number_corrected_back_on_one_day_is_applied_again,
                 an_older_date_is_superseded,
                 an_earlier_snapshot_of_the_date_is_superseded,
+                a_row_settled_by_the_ledger_keeps_no_earlier_error,
                 a_newer_date_applies_the_same_number_again,
                 a_reapplying_run_skips_nothing,
                 a_reapplying_run_of_an_older_date_is_superseded_all_the_same,
@@ -178,6 +180,7 @@ macro_rules! ledger_cases {
                 a_deeper_gate_replaces_a_shallower_one,
                 a_gate_is_prolonged_by_its_own_kind,
                 a_gate_is_never_shortened,
+                a_shallower_gate_may_last_longer,
                 a_lapsed_gate_yields_to_any,
                 a_duty_has_one_holder_at_a_time,
                 a_duty_is_kept_by_renewing_it,

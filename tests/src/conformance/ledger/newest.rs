@@ -1,10 +1,12 @@
 //! Newest wins: per NIK an older order never takes the place of a newer success, and what is applied is skipped.
 
+use std::time::Duration;
+
 use shared::domain::{Outcome, Reason};
 use shared::ledger::{Claim, Order, Recorded, RunId, RunKind, Selection};
 use shared::payload::Payload;
 
-use super::stage::{Stage, done, key, number};
+use super::stage::{Stage, done, key, number, retry};
 
 const ON: &str = "2026-11-23";
 const NEXT: &str = "2026-11-24";
@@ -105,6 +107,18 @@ pub(super) async fn an_earlier_snapshot_of_the_date_is_superseded(stage: Stage) 
     let later = stage.night(ON, &[(2, 1, 2)]).await;
     stage.finish(later, 2, Outcome::Updated).await;
     assert_settled_by_the_ledger(&stage, earlier, Outcome::Superseded).await;
+}
+
+pub(super) async fn a_row_settled_by_the_ledger_keeps_no_earlier_error(stage: Stage) {
+    let older = stage.night(ON, &[(2, 1, 1)]).await;
+    let claimed = stage.take(key(older, 2), 0).await;
+    stage.record(&claimed, retry(Duration::ZERO, true)).await;
+    let newer = stage.night(NEXT, &[(2, 1, 2)]).await;
+    stage.finish(newer, 2, Outcome::Updated).await;
+    let claim = stage.ask(key(older, 2), 1).await;
+    assert!(matches!(claim, Claim::Settled(Some(Outcome::Superseded))), "{claim:?}");
+    let row = stage.view(older, 2).await;
+    assert_eq!((row.outcome, row.reason, row.found), (Some(Outcome::Superseded), None, None));
 }
 
 pub(super) async fn a_newer_date_applies_the_same_number_again(stage: Stage) {

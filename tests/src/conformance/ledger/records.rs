@@ -23,7 +23,8 @@ pub(super) async fn done_is_the_end(stage: Stage) {
 }
 
 pub(super) async fn every_outcome_and_reason_is_understood_again(stage: Stage) {
-    let ends: Vec<_> = Outcome::ALL.iter().copied().filter(|outcome| *outcome != Outcome::DeadLettered).collect();
+    let ends: Vec<_> =
+        Outcome::ALL.iter().copied().filter(|outcome| *outcome != Outcome::DeadLettered).collect();
     let rows: Vec<_> = (2..).take(ends.len() + Reason::ALL.len()).map(|row| (row, row, row)).collect();
     let run = stage.night(ON, &rows).await;
     for (sheet_row, outcome) in (2..).zip(&ends) {
@@ -93,7 +94,9 @@ pub(super) async fn a_record_of_another_epoch_is_refused(stage: Stage) {
     let lost = stage.take(key(run, 2), 0).await;
     stage.advance(LEASE).await;
     let claimed = stage.take(key(run, 2), 0).await;
-    for settlement in [done(Outcome::Updated), retry(LEASE, true), failed(Reason::PatientGone), Settlement::Returned] {
+    for settlement in
+        [done(Outcome::Updated), retry(LEASE, true), failed(Reason::PatientGone), Settlement::Returned]
+    {
         assert_eq!(stage.record(&lost, settlement).await, Recorded::Refused);
     }
     // The refusals left the row, and the NIK, with their holder.
@@ -135,7 +138,11 @@ pub(super) async fn a_record_is_refused_once_another_row_took_the_nik(stage: Sta
     stage.intend(&slow, "patient-1", "1").await;
     stage.advance(LEASE).await;
     let other = stage.take(key(older, 2), 0).await;
-    assert_eq!(stage.record(&slow, done(Outcome::Updated)).await, Recorded::Refused, "the other row is writing");
+    assert_eq!(
+        stage.record(&slow, done(Outcome::Updated)).await,
+        Recorded::Refused,
+        "the other row is writing"
+    );
     stage.record(&other, done(Outcome::Updated)).await;
     assert_eq!(stage.record(&slow, done(Outcome::Updated)).await, Recorded::Refused, "the other row wrote");
     // It comes again, looks at the Patient, and writes what is newest.
@@ -166,7 +173,8 @@ pub(super) async fn a_batch_takes_what_it_can(stage: Stage) {
 
 pub(super) async fn requests_and_warnings_add_up(stage: Stage) {
     let fence = stage.lock(ON, "producer").await;
-    let run = stage.open(&fence, shared::ledger::RunKind::Night, shared::ledger::Selection::default()).await.id;
+    let run =
+        stage.open(&fence, shared::ledger::RunKind::Night, shared::ledger::Selection::default()).await.id;
     let mut seeded = stage.row(run, 2, 1, 1);
     seeded.warnings = vec![Warning::PhoneRepeated];
     stage.seed(&fence, run, 2..=2, vec![seeded]).await;

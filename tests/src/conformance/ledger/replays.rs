@@ -58,7 +58,8 @@ pub(super) async fn two_replays_at_once_open_one_generation(stage: Stage) {
     let (one, other) = tokio::join!(ledger.replay(Replay::default()), ledger.replay(Replay::default()));
     let mut opened = [one.expect("to replay"), other.expect("to replay")].concat();
     opened.sort();
-    let mut all: Vec<_> = [first, second].iter().flat_map(|run| [2, 3, 4].map(|row| again(*run, row))).collect();
+    let mut all: Vec<_> =
+        [first, second].iter().flat_map(|run| [2, 3, 4].map(|row| again(*run, row))).collect();
     all.sort();
     assert_eq!(opened, all);
 }

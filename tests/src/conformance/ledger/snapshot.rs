@@ -1,7 +1,9 @@
 //! The snapshot: what is seeded, cut, and decided about equal and conflicting rows before anything is published.
 
 use shared::domain::{Column, Outcome, Reason, Warning};
-use shared::ledger::{LedgerError, RowFilter, RowView, RunId, RunKind, RunState, Seeded, Selection, Snapshot};
+use shared::ledger::{
+    LedgerError, RowFilter, RowView, RunId, RunKind, RunState, Seeded, Selection, Snapshot,
+};
 
 use super::stage::{JOB, Stage, date, key, sheet_rows};
 
@@ -47,9 +49,15 @@ pub(super) async fn a_run_is_remembered_as_it_was_opened(stage: Stage) {
     let snapshot = Snapshot { rows_read: 31_000, changed_while_read: true };
     stage.ledger().complete_snapshot(&fence, opened.id, snapshot).await.expect("to complete");
     let complete = stage.ledger().run(opened.id).await.expect("a run").expect("it is there");
-    assert_eq!((complete.state, complete.rows_read, complete.changed_while_read), (RunState::Open, 31_000, true));
+    assert_eq!(
+        (complete.state, complete.rows_read, complete.changed_while_read),
+        (RunState::Open, 31_000, true)
+    );
     assert!(complete.snapshot_at.is_some_and(|at| at >= opened.started_at));
-    assert_eq!((complete.order, &complete.selection, complete.started_at), (opened.order, &selection, opened.started_at));
+    assert_eq!(
+        (complete.order, &complete.selection, complete.started_at),
+        (opened.order, &selection, opened.started_at)
+    );
 }
 
 pub(super) async fn seeding_again_replaces_the_range(stage: Stage) {
@@ -69,7 +77,9 @@ pub(super) async fn seeding_again_replaces_the_range(stage: Stage) {
     assert_eq!(rows[1].warnings, [Warning::PhoneRepeated, Warning::NikUnlikelyProvince]);
     assert_eq!(rows[1].nik, Some(stage.nik_hash(6)));
     // The first came for number 1, the changed one for number 2.
-    let open = |at: usize| shared::payload::Payload::open(stage.keys(), &rows[at].key, &rows[at].sealed).expect("ours");
+    let open = |at: usize| {
+        shared::payload::Payload::open(stage.keys(), &rows[at].key, &rows[at].sealed).expect("ours")
+    };
     assert_eq!(open(0).number, Some(super::number(1)));
     assert_eq!(open(2).number, Some(super::number(2)));
     stage.seed(&fence, run, 11..=20, Vec::new()).await;
@@ -195,7 +205,9 @@ pub(super) async fn a_bad_seed_leaves_the_snapshot_as_it_was(stage: Stage) {
 
 pub(super) async fn a_dry_run_can_be_abandoned_and_a_night_cannot(stage: Stage) {
     let fence = stage.lock(ON, "producer").await;
-    for (kind, becomes, left) in [(RunKind::DryRun, RunState::Abandoned, 0), (RunKind::Night, RunState::Open, 1)] {
+    for (kind, becomes, left) in
+        [(RunKind::DryRun, RunState::Abandoned, 0), (RunKind::Night, RunState::Open, 1)]
+    {
         let run = stage.open(&fence, kind, Selection::default()).await.id;
         stage.seed(&fence, run, 2..=2, vec![stage.row(run, 2, 1, 1)]).await;
         stage.complete(&fence, run).await;

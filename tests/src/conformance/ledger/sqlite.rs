@@ -35,7 +35,8 @@ impl SqliteOnFile {
     pub async fn at(path: &Path) -> Self {
         let (machine, ahead) = (Clock::system(), Arc::new(AtomicI64::new(0)));
         let read = ahead.clone();
-        let clock = Clock::from_fn(move || machine.now() + SignedDuration::from_micros(read.load(Ordering::Relaxed)));
+        let clock =
+            Clock::from_fn(move || machine.now() + SignedDuration::from_micros(read.load(Ordering::Relaxed)));
         let ledger = SqliteLedger::act(path, clock, Duration::ZERO).await.expect("nobody else has this file");
         Self { ledger: Arc::new(ledger), ahead, _folder: None }
     }

@@ -11,8 +11,9 @@ use secrecy::SecretString;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{Column, Nik, Outcome, PhoneNumber, Reason, RunDate};
 use shared::ledger::{
-    Burial, Claim, ClaimRequest, Claimed, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun, Record, Recorded, RowKey,
-    RowFilter, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded, Selection, Settlement, Snapshot,
+    Burial, Claim, ClaimRequest, Claimed, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun, Record,
+    Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded, Selection,
+    Settlement, Snapshot,
 };
 use shared::payload::Payload;
 
@@ -131,7 +132,13 @@ impl Stage {
     }
 
     /// A run of this kind with a whole snapshot of rows `(sheet row, whose, which number)`.
-    pub async fn run_of(&self, on: &str, kind: RunKind, selection: Selection, rows: &[(u32, u32, u32)]) -> RunId {
+    pub async fn run_of(
+        &self,
+        on: &str,
+        kind: RunKind,
+        selection: Selection,
+        rows: &[(u32, u32, u32)],
+    ) -> RunId {
         let fence = self.lock(on, "producer").await;
         let run = self.open(&fence, kind, selection).await.id;
         let rows = rows.iter().map(|&(sheet_row, who, which)| self.row(run, sheet_row, who, which)).collect();
@@ -209,13 +216,19 @@ impl Stage {
     /// Claims a row for its first message and gives it an outcome.
     pub async fn finish(&self, run: RunId, sheet_row: u32, outcome: Outcome) {
         let claimed = self.take(key(run, sheet_row), 0).await;
-        assert!(matches!(self.record(&claimed, done(outcome)).await, Recorded::Yes { .. }), "the claim is ours");
+        assert!(
+            matches!(self.record(&claimed, done(outcome)).await, Recorded::Yes { .. }),
+            "the claim is ours"
+        );
     }
 
     /// Claims a row for the first message of its generation, lets it fail and buries it.
     pub async fn kill(&self, key: RowKey, reason: Reason) {
         let claimed = self.take(key, 0).await;
-        assert!(matches!(self.record(&claimed, failed(reason)).await, Recorded::Yes { .. }), "the claim is ours");
+        assert!(
+            matches!(self.record(&claimed, failed(reason)).await, Recorded::Yes { .. }),
+            "the claim is ours"
+        );
         self.bury(key).await;
     }
 

@@ -103,7 +103,10 @@ pub(super) async fn dead_letters_are_paged_and_filtered(stage: Stage) {
     let all = Replay::default();
     let whole = list(&all, 0, 100).await;
     assert_eq!(whole.len(), 20);
-    assert!(whole.is_sorted_by(|earlier, later| earlier.number < later.number && earlier.died_at <= later.died_at));
+    assert!(
+        whole
+            .is_sorted_by(|earlier, later| earlier.number < later.number && earlier.died_at <= later.died_at)
+    );
     assert_eq!((whole[0].key, whole[1].key), (key(second, 2), key(first, 2)), "oldest death first");
     let mut paged = Vec::new();
     while let page = list(&all, paged.last().map_or(0, |(number, _)| *number), 7).await

@@ -23,7 +23,8 @@ fn publish(queue: &Arc<dyn Queue>, all: u32, tasks: &mut JoinSet<()>) {
         tasks.spawn(async move {
             let own: Vec<_> = (0..all).filter(|number| number % PUBLISHERS == publisher).collect();
             for window in own.chunks(97) {
-                let confirmed = queue.publish(window.iter().copied().map(message).collect()).await.expect("to publish");
+                let confirmed =
+                    queue.publish(window.iter().copied().map(message).collect()).await.expect("to publish");
                 assert_eq!(confirmed.len(), window.len());
             }
         });
@@ -43,7 +44,9 @@ pub(super) async fn many_publishers_and_consumers_lose_nothing(stage: Stage) {
             let mut came = Vec::new();
             while left.load(Ordering::Relaxed) > 0 {
                 // Given up again and again, as a worker's loop does when something else happens first.
-                let Ok(Some(delivery)) = timeout(Duration::from_millis(1), deliveries.next()).await else { continue };
+                let Ok(Some(delivery)) = timeout(Duration::from_millis(1), deliveries.next()).await else {
+                    continue;
+                };
                 came.push(delivery.message.key.sheet_row);
                 delivery.settle(Settle::Done).await.expect("to settle");
                 left.fetch_sub(1, Ordering::Relaxed);
@@ -71,7 +74,9 @@ pub(super) async fn whatever_becomes_of_deliveries_none_is_lost(stage: Stage) {
             let mut deliveries = queue.subscribe(channel, PREFETCH).await.expect("to subscribe");
             let (mut ended, mut seen) = (Vec::new(), 0_usize);
             while left.load(Ordering::Relaxed) > 0 {
-                let Ok(Some(delivery)) = timeout(Duration::from_millis(1), deliveries.next()).await else { continue };
+                let Ok(Some(delivery)) = timeout(Duration::from_millis(1), deliveries.next()).await else {
+                    continue;
+                };
                 let number = delivery.message.key.sheet_row;
                 seen += 1;
                 if seen.is_multiple_of(5) {
@@ -83,7 +88,9 @@ pub(super) async fn whatever_becomes_of_deliveries_none_is_lost(stage: Stage) {
                     deliveries = queue.subscribe(channel, PREFETCH).await.expect("to subscribe");
                 }
                 let how = match (channel, delivery.message.turn, number % 3) {
-                    (Channel::Work, 0, 1) => Settle::RetryAfter(Duration::from_millis(u64::from(number % 7)), 1),
+                    (Channel::Work, 0, 1) => {
+                        Settle::RetryAfter(Duration::from_millis(u64::from(number % 7)), 1)
+                    }
                     (Channel::Work, _, 2) => Settle::DeadLetter(Reason::PatientGone),
                     _ => Settle::Done,
                 };

@@ -27,7 +27,10 @@ pub(super) async fn an_unsettled_delivery_comes_back(stage: Stage) {
         .await
         .expect("a task");
     }
-    assert_eq!([next_done(&mut work).await, next_done(&mut work).await, next_done(&mut work).await], [1, 2, 3]);
+    assert_eq!(
+        [next_done(&mut work).await, next_done(&mut work).await, next_done(&mut work).await],
+        [1, 2, 3]
+    );
     stage.assert_depth(Depth::default()).await;
 }
 
