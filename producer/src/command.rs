@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use shared::data_key::{DataKeys, KeyedHash};
+use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{Replay, RunKind, Selection};
 use tokio_util::sync::CancellationToken;
 
 use crate::flags::{Output, RunFlags};
 use crate::listing::{Listing, ListingError};
-use crate::niks::{self, NikFlagError};
+use crate::niks::{self, NikFlagError, Person};
 use crate::producer::{Ended, Halt, Order, Producer, ProducerError};
 use crate::report::Report;
 use crate::source::{ColumnNames, SourceError};
@@ -36,9 +36,9 @@ impl CommandError {
     }
 }
 
-/// What `--nik` names; asked before anything starts, since it may wait for somebody to type.
-pub fn asked_for(flags: &RunFlags, keys: &DataKeys) -> Result<Vec<KeyedHash>, NikFlagError> {
-    niks::from_stdin(&flags.nik, keys)
+/// Whom `--nik` names; asked before anything is opened or locked, since it may wait for somebody to type.
+pub fn asked_for(flags: &RunFlags) -> Result<Vec<Person>, NikFlagError> {
+    niks::from_stdin(&flags.nik)
 }
 
 /// Carries a command out and prints its reports to `out`; `signal` tells which one interrupted it.

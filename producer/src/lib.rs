@@ -16,7 +16,7 @@ pub mod source;
 mod status;
 
 pub use lock::LockTerms;
-pub use niks::NikFlagError;
+pub use niks::{NikFlagError, Person, hashes};
 pub use producer::{Ended, Halt, Order, Producer, ProducerError, ProducerTerms, Replayed, Sources};
 pub use report::Report;
 pub use status::{Signal, Status};

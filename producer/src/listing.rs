@@ -96,7 +96,8 @@ impl Listing<'_> {
                 object.insert("warnings".into(), json!(row.warnings.iter().map(|w| w.as_str()).collect::<Vec<_>>()));
                 object.insert("attempts".into(), json!(row.attempts));
                 self.person(&mut object, &row.key, row.nik.as_ref(), &row.sealed);
-                if row.outcome.is_none() {
+                // Not in a CSV, whose rows all have the columns of its header.
+                if row.outcome.is_none() && self.output == Output::Json {
                     object.insert("state".into(), json!(row.state));
                 }
                 list.add(object)?;
@@ -139,7 +140,9 @@ impl Listing<'_> {
             (_, Ok(date)) => self.ledger.runs(self.job, Some(date), 1).await?.pop().map(|summary| summary.run),
             _ => None,
         };
-        found.ok_or_else(|| ListingError::NoRun(run.chars().take(40).collect()))
+        // Digits are not repeated: somebody may have typed a NIK.
+        let shown = if run.len() <= 10 || run.parse::<RunId>().is_ok() { run } else { "of that name" };
+        found.ok_or_else(|| ListingError::NoRun(shown.to_owned()))
     }
 
     fn column(&self, column: Column) -> &str {

@@ -14,7 +14,7 @@ use shared::ledger::{
     Selection,
 };
 use shared::queue::Queue;
-use shared::steward::{Steward, StewardTerms};
+use shared::steward::{Scope, Steward, StewardTerms};
 use tokio_util::sync::CancellationToken;
 
 use crate::lock::{self, LockTerms, RunLock};
@@ -309,7 +309,7 @@ impl Producer {
             self.queue.clone(),
             self.holder.clone(),
             self.terms.steward,
-            self.job.clone(),
+            Scope::Runs(runs.to_vec()),
         );
         let never = CancellationToken::new();
         let lost = lock.map_or(&never, |lock| &lock.lost);

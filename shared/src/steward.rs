@@ -55,19 +55,28 @@ pub struct Steward {
     queue: Arc<dyn Queue>,
     holder: String,
     terms: StewardTerms,
-    job: String,
+    scope: Scope,
+}
+
+/// Which runs a steward serves.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// Every run of the job that is not finished, and replays of finished ones: a worker's steward.
+    Job(String),
+    /// These only: a command's steward. A dry run must not publish what an interrupted night left behind.
+    Runs(Vec<RunId>),
 }
 
 impl Steward {
-    /// A steward of the job's runs; `holder` names this process among its peers.
+    /// A steward; `holder` names this process among its peers.
     pub fn new(
         ledger: Arc<dyn Ledger>,
         queue: Arc<dyn Queue>,
         holder: String,
         terms: StewardTerms,
-        job: String,
+        scope: Scope,
     ) -> Self {
-        Self { ledger, queue, holder, terms, job }
+        Self { ledger, queue, holder, terms, scope }
     }
 
     /// Serves until `stop`; a failed round is logged and tried again.
@@ -93,28 +102,42 @@ impl Steward {
 
     /// One round: publish all that is due, close what is settled. Tells which runs it closed.
     pub async fn round(&self) -> Result<Vec<RunId>, StewardError> {
-        loop {
-            if !self.ledger.hold_duty("steward", &self.holder, self.terms.lease).await? {
-                return Ok(Vec::new());
-            }
-            if self.publish_window().await? < self.terms.window as usize {
-                break;
+        let runs: Vec<Option<RunId>> = match &self.scope {
+            Scope::Job(_) => vec![None],
+            Scope::Runs(runs) => runs.iter().copied().map(Some).collect(),
+        };
+        for run in runs {
+            loop {
+                if !self.ledger.hold_duty("steward", &self.holder, self.terms.lease).await? {
+                    return Ok(Vec::new());
+                }
+                if self.publish_window(run).await? < self.terms.window as usize {
+                    break;
+                }
             }
         }
         let mut closed = Vec::new();
-        for run in self.ledger.unfinished_runs(&self.job, None).await? {
-            if self.ledger.is_settled(run.id).await? && self.ledger.close_run(run.id).await? {
-                tracing::info!(run_id = %run.id, run_date = %run.date, "run closed");
-                closed.push(run.id);
+        for run in self.unfinished().await? {
+            if self.ledger.is_settled(run).await? && self.ledger.close_run(run).await? {
+                tracing::info!(run_id = %run, "run closed");
+                closed.push(run);
             }
         }
         Ok(closed)
     }
 
-    async fn publish_window(&self) -> Result<usize, StewardError> {
+    async fn unfinished(&self) -> Result<Vec<RunId>, StewardError> {
+        match &self.scope {
+            Scope::Job(job) => Ok(self.ledger.unfinished_runs(job, None).await?.iter().map(|run| run.id).collect()),
+            // Closing a closed run changes nothing.
+            Scope::Runs(runs) => Ok(runs.clone()),
+        }
+    }
+
+    async fn publish_window(&self, run: Option<RunId>) -> Result<usize, StewardError> {
         let depth = self.queue.depth().await?;
         let terms = DueTerms {
-            run: None,
+            run,
             limit: self.terms.window,
             queue_idle: depth.ready == 0,
             retake_after: self.terms.retake_after,

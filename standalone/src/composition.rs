@@ -73,13 +73,19 @@ pub async fn data_keys(settings: &Settings, database: &Path, make: bool) -> Resu
 
 fn write_private(path: &Path, secret: &SecretString) -> std::io::Result<()> {
     use std::io::Write as _;
+    // Under another name first: a process that dies in between must not leave half a key.
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&unfinished)?;
     file.write_all(secret.expose_secret().as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
 }
 
 /// The header names.
@@ -104,6 +110,23 @@ enum SourceKind {
 }
 
 impl ConfiguredSources {
+    /// [`new`](Self::new), and makes sure that the file or the credentials can be opened where they are `needed`.
+    pub async fn prepare(settings: &Settings, file: Option<PathBuf>, needed: bool) -> Result<Self, BadSettings> {
+        let sources = Self::new(settings, file, needed)?;
+        match &sources.kind {
+            SourceKind::File(config) => {
+                tokio::fs::File::open(&config.path)
+                    .await
+                    .map_err(|error| bad("--file", format!("{} cannot be opened: {error}", config.path.display())))?;
+            }
+            SourceKind::Google { credentials, .. } if needed => {
+                credentials.resolve().await.map_err(|error| bad("GOOGLE_CREDENTIALS", with_cause(&error)))?;
+            }
+            SourceKind::Google { .. } | SourceKind::Missing(_) => {}
+        }
+        Ok(sources)
+    }
+
     /// Checks what can be checked without touching anything. `needed` is false where a run is only carried on.
     pub fn new(settings: &Settings, file: Option<PathBuf>, needed: bool) -> Result<Self, BadSettings> {
         let range: SheetRange = settings.sheet.range.parse().map_err(|error| bad("SHEET_RANGE", error))?;
@@ -112,7 +135,11 @@ impl ConfiguredSources {
         }
         let missing = |variable: &str| format!("{variable}: not set; needed to read the sheet, unless --file names an export");
         let (Some(id), Some(credentials)) = (&settings.sheet.id, &settings.sheet.credentials) else {
-            let what = missing(if settings.sheet.id.is_none() { "SHEET_ID" } else { "GOOGLE_CREDENTIALS" });
+            let what = missing(match (&settings.sheet.id, &settings.sheet.credentials) {
+                (None, None) => "SHEET_ID, GOOGLE_CREDENTIALS",
+                (None, Some(_)) => "SHEET_ID",
+                (Some(_), _) => "GOOGLE_CREDENTIALS",
+            });
             return if needed { Err(BadSettings(what)) } else { Ok(Self { kind: SourceKind::Missing(what) }) };
         };
         let mut config = GoogleConfig::new(id.clone(), range, SecretString::default());

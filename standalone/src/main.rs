@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser as _};
 use producer::flags::{Cli, Command, RunFlags};
-use producer::listing::Listing;
+use producer::listing::{Listing, ListingError};
 use producer::{Status, command};
 use shared::clock::Clock;
 use shared::domain::Language;
 use shared::ledger::sqlite::SqliteLedger;
-use shared::ledger::{LedgerError, Replay, RowFilter};
+use shared::ledger::{LedgerError, LedgerView as _, Replay, RowFilter};
 use shared::settings::Settings;
 use shared::telemetry;
 use tokio_util::sync::CancellationToken;
@@ -75,14 +75,18 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
 /// Runs what the flags ask for.
 async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     let clock = Clock::system();
-    let prepared = async {
-        let path = database_path(settings)?;
-        let sources = ConfiguredSources::new(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq)?;
-        let fhir = Fhir::prepare(settings, &clock).await?;
-        Ok::<_, BadSettings>((path, sources, fhir))
+    let path = database_path(settings);
+    let sources = ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
+    let fhir = Fhir::prepare(settings, &clock).await;
+    let (path, sources, fhir) = match (path, sources, fhir) {
+        (Ok(path), Ok(sources), Ok(fhir)) => (path, sources, fhir),
+        (path, sources, fhir) => {
+            let problems = [path.err(), sources.err(), fhir.err()];
+            return refuse(&problems.iter().flatten().map(ToString::to_string).collect::<Vec<_>>());
+        }
     };
-    let (path, sources, fhir) = match prepared.await {
-        Ok(prepared) => prepared,
+    let people = match command::asked_for(flags) {
+        Ok(people) => people,
         Err(problem) => return refuse(&[problem.to_string()]),
     };
     let ledger = match SqliteLedger::act(&path, clock.clone(), PATIENCE).await {
@@ -93,15 +97,17 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
         }
         Err(error) => return fail(&error),
     };
+    // Another key cannot read what is there, and would not know whom it is about.
+    let is_new = match ledger.runs(&settings.job, None, 1).await {
+        Ok(runs) => runs.is_empty(),
+        Err(error) => return fail(&error),
+    };
     // Under the ledger's lock, so that two starters do not make two keys.
-    let keys = match data_keys(settings, &path, true).await {
+    let keys = match data_keys(settings, &path, is_new).await {
         Ok(keys) => Arc::new(keys),
         Err(problem) => return refuse(&[problem.to_string()]),
     };
-    let niks = match command::asked_for(flags, &keys) {
-        Ok(niks) => niks,
-        Err(problem) => return refuse(&[problem.to_string()]),
-    };
+    let niks = producer::hashes(&people, &keys);
     let common = Common::new(ledger, keys, clock, Tuning::default());
     let (producer, worker) = (common.producer(settings, Arc::new(sources)), common.worker(settings, fhir));
     let signals = Signals::listen();
@@ -177,7 +183,7 @@ async fn look(settings: &Settings, command: &Command) -> Status {
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let niks = |given: &[String]| {
         let flags = RunFlags { nik: given.to_vec(), ..RunFlags::default() };
-        command::asked_for(&flags, &keys)
+        command::asked_for(&flags).map(|people| producer::hashes(&people, &keys))
     };
     let listed = match command {
         Command::Runs { date, limit, output } => {
@@ -202,6 +208,9 @@ async fn look(settings: &Settings, command: &Command) -> Status {
     };
     match listed.and_then(|()| out.flush().map_err(Into::into)) {
         Ok(()) => Status::Done,
+        // Whoever read the list has seen enough of it.
+        Err(ListingError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Status::Done,
+        Err(error @ ListingError::NoRun(_)) => refuse(&[error.to_string()]),
         Err(error) => fail(&error),
     }
 }

@@ -1,3 +1,5 @@
-//! 
+//! What the integration tests are made of; the tests themselves are in the one binary `integration`.
 
 pub mod conformance;
+pub mod night;
+pub mod process;

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 const FULL: u32 = 10_000;
 
 async fn consume(queue: &Arc<dyn Queue>, count: u32) -> Vec<u32> {
-    let mut work = queue.subscribe(Channel::Work, 1).await.unwrap();
+    let mut work = queue.subscribe(Channel::Work, 1).await.expect("to subscribe");
     let mut came = Vec::new();
     for _ in 0..count {
         let next = timeout(Duration::from_secs(60), work.next()).await.expect("a publisher hangs");
-        let delivery = next.unwrap();
+        let delivery = next.expect("the subscription goes on");
         came.push(delivery.message.key.sheet_row);
-        delivery.settle(Settle::Done).await.unwrap();
+        delivery.settle(Settle::Done).await.expect("to settle");
     }
     came
 }

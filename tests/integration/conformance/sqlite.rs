@@ -19,7 +19,7 @@ const ON: &str = "2026-11-23";
 const NEXT: &str = "2026-11-24";
 
 fn place() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("nightly-sync.db");
     (folder, path)
 }
@@ -214,8 +214,9 @@ async fn no_reader_waits_for_the_writer() {
 
 /// Every file beside the database, its log included.
 fn bytes_on_disk(folder: &Path) -> Vec<u8> {
-    let files = std::fs::read_dir(folder).unwrap();
-    files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+    let files = std::fs::read_dir(folder).expect("the folder");
+    let paths = files.map(|file| file.expect("its entry").path());
+    paths.flat_map(|path| std::fs::read(path).expect("a file")).collect()
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shared::domain::Outcome;
 use shared::ledger::{RowKey, RowMessage, RunId, RunState};
 use shared::queue::{Channel, Deliveries, Depth, Queue, QueueError, Settle};
-use shared::steward::{Steward, StewardTerms};
+use shared::steward::{Scope, Steward, StewardTerms};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -30,10 +30,10 @@ impl Stage {
     }
 
     fn steward(&self, holder: &str) -> Steward {
-        self.steward_of(holder, self.queue.queue().clone())
+        self.steward_of(holder, self.queue.queue().clone(), Scope::Job(JOB.into()))
     }
 
-    fn steward_of(&self, holder: &str, queue: Arc<dyn Queue>) -> Steward {
+    fn steward_of(&self, holder: &str, queue: Arc<dyn Queue>, scope: Scope) -> Steward {
         let terms = StewardTerms {
             every: Duration::from_millis(10),
             lease: LEASE,
@@ -41,7 +41,7 @@ impl Stage {
             retake_after: RETAKE,
             stale_after: STALE,
         };
-        Steward::new(self.ledger.ledger().clone(), queue, holder.into(), terms, JOB.into())
+        Steward::new(self.ledger.ledger().clone(), queue, holder.into(), terms, scope)
     }
 
     async fn night(&self, on: &str, rows: u32) -> RunId {
@@ -82,6 +82,7 @@ macro_rules! steward_cases {
                 what_the_queue_does_not_confirm_is_published_again,
                 a_round_closes_what_is_settled,
                 another_jobs_runs_are_left_open,
+                a_commands_steward_serves_its_own_runs_only,
                 one_steward_serves_at_a_time,
                 a_steward_serves_until_it_is_stopped,
             }
@@ -183,7 +184,7 @@ mod rounds {
     pub(super) async fn what_the_queue_does_not_confirm_is_published_again(stage: Stage) {
         stage.night(ON, 6).await;
         let halving = Arc::new(Halving { queue: stage.queue.queue().clone(), fails: AtomicBool::new(true) });
-        let steward = stage.steward_of("one", halving);
+        let steward = stage.steward_of("one", halving, Scope::Job(JOB.into()));
         steward.round().await.expect_err("the queue fails");
         assert_eq!(stage.ready().await, 0);
         stage.ledger.advance(RETAKE).await;
@@ -209,11 +210,24 @@ mod rounds {
 
     pub(super) async fn another_jobs_runs_are_left_open(stage: Stage) {
         let run = stage.night(ON, 0).await;
-        let terms = StewardTerms::default();
-        let (ledger, queue) = (stage.ledger.ledger().clone(), stage.queue.queue().clone());
-        let other = Steward::new(ledger, queue, "one".into(), terms, "another job".into());
+        let other = stage.steward_of("one", stage.queue.queue().clone(), Scope::Job("another job".into()));
         assert!(round(&other).await.is_empty());
         assert_eq!(round(&stage.steward("one")).await, [run]);
+    }
+
+    pub(super) async fn a_commands_steward_serves_its_own_runs_only(stage: Stage) {
+        let (own, other) = (stage.night(ON, 130).await, stage.night(ON, 40).await);
+        let (settled, left) = (stage.night(ON, 0).await, stage.night(ON, 0).await);
+        let scope = Scope::Runs(vec![own, settled]);
+        let steward = stage.steward_of("one", stage.queue.queue().clone(), scope);
+        assert_eq!(round(&steward).await, [settled]);
+        assert_eq!(stage.ready().await, 130);
+        assert!(round(&steward).await.is_empty(), "it was closed before");
+        // A worker's steward serves the others, once the command has ended.
+        stage.ledger.advance(LEASE).await;
+        assert_eq!(round(&stage.steward("other")).await, [left]);
+        assert_eq!(stage.ready().await, 170);
+        assert_eq!(stage.ledger.outcome(other, 2).await, None);
     }
 
     pub(super) async fn one_steward_serves_at_a_time(stage: Stage) {

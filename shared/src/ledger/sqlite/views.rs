@@ -4,17 +4,22 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
+use super::Sql as _;
 use super::claims::newest;
 use super::convert::{instant, needed, row_key, warnings, word};
 use super::runs::{RUN_COLUMNS, read_run, replay_terms};
-use super::Sql as _;
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    DeadLetterView, RowMessage, LedgerError, Order, Progress, Replay, Run, RunId, RunSummary, RowFilter, RowView, Tally,
+    DeadLetterView, LedgerError, Order, Progress, Replay, RowFilter, RowMessage, RowView, Run, RunId,
+    RunSummary, Tally,
 };
 
-pub(super) fn unfinished_runs(db: &Connection, job: &str, date: Option<RunDate>) -> Result<Vec<Run>, LedgerError> {
+pub(super) fn unfinished_runs(
+    db: &Connection,
+    job: &str,
+    date: Option<RunDate>,
+) -> Result<Vec<Run>, LedgerError> {
     db.prepare_cached(&format!(
         "SELECT {RUN_COLUMNS} FROM run WHERE job = ?1 AND state IN ('seeding', 'open') AND (?2 IS NULL OR run_date = ?2)
          ORDER BY run_date, snapshot_order"
@@ -119,7 +124,8 @@ pub(super) fn rows(
     let mut sql = "SELECT run_id, sheet_row, generation, state, outcome, reason, column_name, found, warnings, attempts,
                           nik_hash, sealed FROM row WHERE run_id = ? AND sheet_row > ?"
         .to_owned();
-    let mut values: Vec<rusqlite::types::Value> = vec![run.0.as_bytes().to_vec().into(), i64::from(after).into()];
+    let mut values: Vec<rusqlite::types::Value> =
+        vec![run.0.as_bytes().to_vec().into(), i64::from(after).into()];
     let mut term = |column: &str, value: &str| {
         write!(sql, " AND {column} = ?").expect("writing to a String cannot fail");
         values.push(value.to_owned().into());

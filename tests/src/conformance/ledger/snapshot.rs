@@ -17,12 +17,15 @@ fn ends(rows: &[RowView]) -> Vec<(u32, Option<Outcome>, Option<Reason>)> {
     rows.iter().map(|row| (row.key.sheet_row, row.outcome, row.reason)).collect()
 }
 
-const OPEN: (Option<Outcome>, Option<Reason>) = (None, None);
-const DUPLICATE: (Option<Outcome>, Option<Reason>) = (Some(Outcome::DuplicateRow), None);
-const CONFLICT: (Option<Outcome>, Option<Reason>) = (Some(Outcome::Rejected), Some(Reason::ConflictingRows));
-const REJECTED: (Option<Outcome>, Option<Reason>) = (Some(Outcome::Rejected), Some(Reason::PhoneInvalid));
+/// Outcome and reason.
+type End = (Option<Outcome>, Option<Reason>);
 
-async fn assert_ends(stage: &Stage, run: RunId, expected: &[(u32, (Option<Outcome>, Option<Reason>))]) {
+const OPEN: End = (None, None);
+const DUPLICATE: End = (Some(Outcome::DuplicateRow), None);
+const CONFLICT: End = (Some(Outcome::Rejected), Some(Reason::ConflictingRows));
+const REJECTED: End = (Some(Outcome::Rejected), Some(Reason::PhoneInvalid));
+
+async fn assert_ends(stage: &Stage, run: RunId, expected: &[(u32, End)]) {
     let expected: Vec<_> = expected.iter().map(|&(row, (outcome, reason))| (row, outcome, reason)).collect();
     assert_eq!(ends(&rows(stage, run).await), expected);
 }

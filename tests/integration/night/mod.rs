@@ -1,0 +1,18 @@
+//! Whole nights in one process, each ended by the oracle [`tests::night::Scene::check`].
+
+mod concurrent;
+mod conflicts;
+mod credentials;
+mod dry_run;
+mod numbers;
+mod ordinary;
+mod outages;
+mod patients;
+mod personal_data;
+mod replay;
+mod retries;
+mod selection;
+mod sheet;
+mod stopped;
+mod supersession;
+mod throttling;

@@ -1,0 +1,142 @@
+//! A ledger that holds one call of its process: a process that is stopped right there, while others go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::data_key::KeyedHash;
+use shared::domain::RunDate;
+use shared::ledger::{
+    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError, LedgerView,
+    LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId,
+    RunSummary, Seeded, Snapshot, Tally,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Where a process is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Rows are claimed; nothing was asked of the FHIR server.
+    Claimed,
+    /// The Patient was read and the intent stands; the write was not sent.
+    Intended,
+    /// The write went through; its outcome is not recorded.
+    Written,
+    /// The outcome stands; the delivery is not settled.
+    Recorded,
+    /// The row failed for good; its dead letter is not written.
+    Dying,
+    /// Half of the sheet is in the snapshot.
+    Seeded,
+}
+
+/// The first call at one point.
+#[derive(Clone)]
+pub struct Hold(Arc<Held>);
+
+struct Held {
+    point: Point,
+    taken: AtomicBool,
+    reached: CancellationToken,
+    released: CancellationToken,
+}
+
+impl Hold {
+    /// At this point.
+    pub fn at(point: Point) -> Self {
+        let (reached, released) = (CancellationToken::new(), CancellationToken::new());
+        Self(Arc::new(Held { point, taken: AtomicBool::new(false), reached, released }))
+    }
+
+    /// Waits until the process stands there.
+    ///
+    /// # Panics
+    /// It does not come there.
+    pub async fn reached(&self) {
+        let reached = tokio::time::timeout(Duration::from_secs(30), self.0.reached.cancelled()).await;
+        assert!(reached.is_ok(), "nothing came to the point {:?}", self.0.point);
+    }
+
+    /// Lets it go on.
+    pub fn release(&self) {
+        self.0.released.cancel();
+    }
+
+    async fn pass(&self, point: Point) {
+        if point == self.0.point && !self.0.taken.swap(true, Ordering::Relaxed) {
+            self.0.reached.cancel();
+            self.0.released.cancelled().await;
+        }
+    }
+}
+
+/// See the module.
+pub struct HeldLedger {
+    inner: Arc<dyn Ledger>,
+    hold: Hold,
+}
+
+impl HeldLedger {
+    /// Passes everything on to `inner`.
+    pub fn new(inner: Arc<dyn Ledger>, hold: Hold) -> Arc<dyn Ledger> {
+        Arc::new(Self { inner, hold })
+    }
+}
+
+/// An impl whose methods are passed on, with the points before and after them.
+macro_rules! passed_on {
+    ($trait:ident { $($(#[before($before:ident)])? $(#[after($after:ident)])?
+        $name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* }) => {
+        #[async_trait]
+        impl $trait for HeldLedger {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$out, LedgerError> {
+                $(self.hold.pass(Point::$before).await;)?
+                let answer = self.inner.$name($($arg),*).await;
+                $(self.hold.pass(Point::$after).await;)?
+                answer
+            })*
+        }
+    };
+}
+
+passed_on!(Ledger {
+    lock(job: &str, date: RunDate, holder: &str, lease: Duration) -> LockAttempt;
+    renew_lock(fence: &Fence, lease: Duration) -> bool;
+    unlock(fence: &Fence) -> ();
+    open_run(fence: &Fence, run: NewRun) -> Run;
+    #[after(Seeded)]
+    seed(fence: &Fence, run: RunId, rows: Seeded) -> ();
+    complete_snapshot(fence: &Fence, run: RunId, snapshot: Snapshot) -> ();
+    replay(replay: Replay) -> Vec<RowKey>;
+    close_run(run: RunId) -> bool;
+    abandon_run(fence: &Fence, run: RunId) -> ();
+    note_act(act: Act) -> ();
+    take_due(terms: DueTerms) -> Vec<RowMessage>;
+    note_published(rows: &[RowKey], stale_after: Duration) -> ();
+    forget_published(run: RunId) -> ();
+    #[after(Claimed)]
+    claim(requests: &[ClaimRequest], lease: Duration) -> Vec<Claim>;
+    #[after(Intended)]
+    record_intents(intents: &[Intent]) -> Vec<bool>;
+    #[before(Written)] #[after(Recorded)]
+    record(records: &[Record]) -> Vec<Recorded>;
+    #[before(Dying)]
+    bury(burials: &[Burial]) -> ();
+    shut_gate(gate: &Gate, lasts: Duration) -> ();
+    open_gate() -> ();
+    hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
+});
+
+passed_on!(LedgerView {
+    run(run: RunId) -> Option<Run>;
+    unfinished_runs(job: &str, date: Option<RunDate>) -> Vec<Run>;
+    runs(job: &str, date: Option<RunDate>, limit: u32) -> Vec<RunSummary>;
+    tally(run: RunId) -> Tally;
+    progress(run: RunId) -> Progress;
+    is_settled(run: RunId) -> bool;
+    rows(run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Vec<RowView>;
+    dead_letters(filter: &Replay, after: i64, limit: u32) -> Vec<DeadLetterView>;
+    newest_success(nik: &KeyedHash) -> Option<(Order, KeyedHash, Option<RowMessage>)>;
+    gate() -> Option<Gate>;
+});

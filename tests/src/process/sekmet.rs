@@ -1,0 +1,108 @@
+//! SEKMET (<https://pypi.org/project/sekmet-fhir/>), a FHIR server nobody here wrote: our own simulator could share
+//! our misunderstandings.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::binaries::{SEKMET, in_repository};
+use crate::night::until;
+
+/// Starts on another port, should somebody take the one that was just free.
+const STARTS: u32 = 5;
+
+/// A running server with no data; stopped when dropped.
+pub struct Sekmet {
+    base_url: String,
+    client: reqwest::Client,
+    _child: Child,
+    _folder: TempDir,
+}
+
+impl Sekmet {
+    /// Starts the server on a free port of the loopback interface. It takes what a profile would refuse, and
+    /// keeps it, as servers in use do.
+    ///
+    /// # Panics
+    /// It is not installed, or does not start.
+    pub async fn start() -> Self {
+        let program = in_repository(SEKMET);
+        assert!(program.is_file(), "{} is missing; run first: scripts/install-sekmet", program.display());
+        // An error means that a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
+        for _ in 0..STARTS {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let port = free_port();
+            let base_url = format!("http://127.0.0.1:{port}/fhir");
+            let data = folder.path().join("data");
+            std::fs::create_dir(&data).expect("a folder");
+            let settings = format!(
+                "base_url: {base_url}\nhost: 127.0.0.1\nport: {port}\ndata_dir: {}\nlog_inbound: false\n\
+                 validation: {{inbound: warn}}\nsimulator: {{enabled: false}}\n",
+                data.display()
+            );
+            std::fs::write(folder.path().join("settings.yaml"), settings).expect("a file");
+            let mut child = Command::new(&program)
+                .args(["serve", "-c", "settings.yaml"])
+                .current_dir(folder.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+                .expect("SEKMET starts");
+            let metadata = format!("{base_url}/metadata");
+            let look = || {
+                let ended = child.try_wait().expect("a child can be asked");
+                let answer = client.get(&metadata).send();
+                async move { (ended, answer.await.map_err(|error| error.to_string())) }
+            };
+            let (ended, _) = until("an answer of SEKMET", look, |(ended, answer)| ended.is_some() || answer.is_ok()).await;
+            if ended.is_none() {
+                return Self { base_url, client, _child: child, _folder: folder };
+            }
+        }
+        panic!("SEKMET ended at once, {STARTS} times");
+    }
+
+    /// The FHIR base URL.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Stores a Patient under its id.
+    ///
+    /// # Errors
+    /// The server refuses it; its status and words.
+    pub async fn put(&self, patient: &Value) -> Result<(), String> {
+        let id = patient["id"].as_str().expect("a Patient with an id");
+        let request = self
+            .client
+            .put(format!("{}/Patient/{id}", self.base_url))
+            .header("content-type", "application/fhir+json")
+            .body(patient.to_string());
+        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.text().await.map_err(|error| error.to_string())?;
+        if status.is_success() { Ok(()) } else { Err(format!("{status}: {body}")) }
+    }
+
+    /// A Patient as the server gives it, as text: decimals keep their digits.
+    ///
+    /// # Panics
+    /// The server does not have it.
+    pub async fn get(&self, id: &str) -> String {
+        let answer = self.client.get(format!("{}/Patient/{id}", self.base_url)).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "Patient/{id}: {}", answer.status());
+        answer.text().await.expect("a body")
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}

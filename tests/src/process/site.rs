@@ -1,0 +1,158 @@
+//! Everything around a process: simulators, secrets, settings, and the folder it works in.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use shared::ledger::RunId;
+use simulators::{DemoNight, NightOptions, Simulators, SimulatorsConfig};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::binaries::binary;
+use super::child::{Finished, Running};
+
+/// The run date of the nights.
+pub const DATE: &str = "2026-11-23";
+
+/// What the simulated FHIR server accepts.
+pub const API_KEY: &str = "an-api-key-for-tests";
+
+/// See the module.
+pub struct Site {
+    /// The world outside, in the test's own process: it lives on whoever dies.
+    pub simulators: Simulators,
+    folder: TempDir,
+    settings: BTreeMap<String, String>,
+    starts: Cell<u32>,
+}
+
+impl Site {
+    /// A site whose simulators hold this night.
+    pub async fn of(night: &DemoNight) -> Self {
+        Self::with(SimulatorsConfig {
+            population: Some(night.population().clone()),
+            spreadsheet: night.spreadsheet(),
+            ..SimulatorsConfig::default()
+        })
+        .await
+    }
+
+    /// A site with these simulators; they ask for [`API_KEY`].
+    pub async fn with(config: SimulatorsConfig) -> Self {
+        let config = SimulatorsConfig { api_keys: vec![API_KEY.to_owned()], ..config };
+        let simulators = Simulators::start(config).await.expect("simulators start on loopback");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for part in ["work", "secrets", "output"] {
+            std::fs::create_dir(folder.path().join(part)).expect("a folder");
+        }
+        let secret = |name: &str, content: &str| {
+            let path = folder.path().join("secrets").join(name);
+            std::fs::write(&path, content).expect("a secret");
+            format!("file:{}", path.display())
+        };
+        let settings = [
+            ("SHEET_ID", simulators.sheet_id()),
+            ("SHEETS_URL", simulators.sheets_url().to_owned()),
+            ("GOOGLE_CREDENTIALS", secret("service-account.json", &simulators.service_account_json())),
+            ("FHIR_URL", simulators.fhir_url().to_owned()),
+            ("FHIR_API_KEY", secret("api-key", API_KEY)),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { simulators, folder, settings, starts: Cell::new(0) }
+    }
+
+    /// Sets a variable for the starts to come.
+    pub fn set(&mut self, variable: &str, value: impl Into<String>) {
+        self.settings.insert(variable.to_owned(), value.into());
+    }
+
+    /// Takes a variable away.
+    pub fn unset(&mut self, variable: &str) {
+        self.settings.remove(variable);
+    }
+
+    /// Where the program runs, and where its database is unless a setting says otherwise.
+    pub fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// Where what the programs print is kept.
+    pub fn output(&self) -> PathBuf {
+        self.folder.path().join("output")
+    }
+
+    /// A file outside of [`work`](Self::work).
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// The names of the files in [`work`](Self::work).
+    pub fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.work()).expect("a folder");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.expect("an entry").file_name().to_string_lossy().into_owned()
+        };
+        entries.map(name).collect()
+    }
+
+    /// `standalone` with these arguments, not started yet; it inherits nothing of this process's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("standalone"));
+        command.args(arguments).env_clear().envs(&self.settings).current_dir(self.work()).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts `standalone`.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        self.spawn(self.command(arguments))
+    }
+
+    /// Starts a command whose output is kept at this site.
+    pub fn spawn(&self, command: Command) -> Running {
+        self.starts.set(self.starts.get() + 1);
+        Running::start(command, &self.output(), &format!("{:03}", self.starts.get()))
+    }
+
+    /// Starts `standalone` and waits for its end.
+    pub async fn run(&self, arguments: &[&str]) -> Finished {
+        self.start(arguments).end().await
+    }
+
+    /// The same, with something on standard input.
+    pub async fn run_with_input(&self, arguments: &[&str], input: &str) -> Finished {
+        let input = self.file("input", input);
+        let mut command = self.command(arguments);
+        command.stdin(std::fs::File::open(input).expect("a file just written"));
+        self.spawn(command).end().await
+    }
+
+    /// The night of [`DATE`], with the report in JSON.
+    pub async fn night(&self) -> Finished {
+        self.run(&["--date", DATE, "--output", "json"]).await
+    }
+
+    /// Starts that night.
+    pub fn start_night(&self) -> Running {
+        self.start(&["--date", DATE, "--output", "json"])
+    }
+
+    /// A `Path` as an argument.
+    pub fn argument(path: &Path) -> &str {
+        path.to_str().expect("temporary folders have names in UTF-8")
+    }
+}
+
+/// A night of the demo's mix, with other dates' rows besides.
+pub fn mixed(seed: u64, rows_today: usize) -> DemoNight {
+    let options = NightOptions::sized(rows_today * 2, rows_today);
+    DemoNight::build(seed, DATE, &options).expect("the parts fit together")
+}
+
+/// The run id of a report.
+pub fn run_id(report: &serde_json::Value) -> RunId {
+    report["run_id"].as_str().and_then(|id| id.parse().ok()).expect("a report has a run id")
+}
