@@ -126,7 +126,11 @@ async fn replay(
     let ended = producer.replay(replay, stop).await?;
     match flags.output {
         Output::Json => {
-            writeln!(out, "{}", serde_json::json!({ "replayed": ended.replayed, "died_again": ended.died_again }))?;
+            writeln!(
+                out,
+                "{}",
+                serde_json::json!({ "replayed": ended.replayed, "died_again": ended.died_again })
+            )?;
         }
         Output::Text | Output::Csv => {
             writeln!(out, "Replayed {} dead letters; {} died again.", ended.replayed, ended.died_again)?;
@@ -172,7 +176,12 @@ fn print(
     })
 }
 
-fn print_report(producer: &Producer, report: &Report, output: Output, out: &mut dyn Write) -> std::io::Result<()> {
+fn print_report(
+    producer: &Producer,
+    report: &Report,
+    output: Output,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     match output {
         Output::Json => writeln!(out, "{}", report.json()),
         Output::Text | Output::Csv => writeln!(out, "{}", report.table(&producer.zone)),

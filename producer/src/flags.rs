@@ -168,7 +168,9 @@ impl RunFlags {
             (Some(from), Some(to)) if to < from => Err(format!("--to {to} is before --from {from}")),
             (Some(from), None) if !self.replay_dlq => Err(format!("--from {from} needs --to")),
             (None, Some(to)) if !self.replay_dlq => Err(format!("--to {to} needs --from")),
-            _ if self.output == Output::Csv => Err("--output csv is for lists; the report is text or json".into()),
+            _ if self.output == Output::Csv => {
+                Err("--output csv is for lists; the report is text or json".into())
+            }
             _ => Ok(()),
         }
     }
@@ -208,7 +210,9 @@ mod tests {
     fn from_and_to_belong_together_and_in_order() {
         let check = |line: &[&str]| {
             let line = std::iter::once(&"producer").chain(line);
-            Cli::<None>::try_parse_from(line).map_err(|error| error.to_string()).and_then(|cli| cli.run.check())
+            Cli::<None>::try_parse_from(line)
+                .map_err(|error| error.to_string())
+                .and_then(|cli| cli.run.check())
         };
         assert!(check(&["--from", "2026-11-20", "--to", "2026-11-22"]).is_ok());
         assert!(check(&["--from", "2026-11-20"]).unwrap_err().contains("--to"));

@@ -66,8 +66,19 @@ impl Listing<'_> {
                 for (outcome, rows) in &report.outcomes {
                     object.insert((*outcome).to_owned(), json!(rows));
                 }
-                let shown = ["run_date", "run_id", "kind", "state", "started_at", "finished_at", "rows_selected", "updated",
-                    "unchanged", "rejected", "dead_lettered"];
+                let shown = [
+                    "run_date",
+                    "run_id",
+                    "kind",
+                    "state",
+                    "started_at",
+                    "finished_at",
+                    "rows_selected",
+                    "updated",
+                    "unchanged",
+                    "rejected",
+                    "dead_lettered",
+                ];
                 object = shown.iter().map(|key| ((*key).to_owned(), object[*key].clone())).collect();
             }
             list.add(object)?;
@@ -93,7 +104,10 @@ impl Listing<'_> {
                 object.insert("column".into(), json!(row.column.map(|column| self.column(column))));
                 let message = self.message(row.reason, row.column, &row.key, row.found.as_deref());
                 object.insert("message".into(), json!(message));
-                object.insert("warnings".into(), json!(row.warnings.iter().map(|w| w.as_str()).collect::<Vec<_>>()));
+                object.insert(
+                    "warnings".into(),
+                    json!(row.warnings.iter().map(|w| w.as_str()).collect::<Vec<_>>()),
+                );
                 object.insert("attempts".into(), json!(row.attempts));
                 self.person(&mut object, &row.key, row.nik.as_ref(), &row.sealed);
                 // Not in a CSV, whose rows all have the columns of its header.
@@ -107,7 +121,12 @@ impl Listing<'_> {
     }
 
     /// Dead letters, oldest first.
-    pub async fn dead_letters(&self, filter: &Replay, all: bool, to: &mut dyn Write) -> Result<(), ListingError> {
+    pub async fn dead_letters(
+        &self,
+        filter: &Replay,
+        all: bool,
+        to: &mut dyn Write,
+    ) -> Result<(), ListingError> {
         let mut list = List::new(self.output, to);
         let mut after = 0;
         loop {
@@ -137,7 +156,9 @@ impl Listing<'_> {
     async fn find(&self, run: &str) -> Result<Run, ListingError> {
         let found = match (run.parse::<RunId>(), run.parse()) {
             (Ok(id), _) => self.ledger.run(id).await?,
-            (_, Ok(date)) => self.ledger.runs(self.job, Some(date), 1).await?.pop().map(|summary| summary.run),
+            (_, Ok(date)) => {
+                self.ledger.runs(self.job, Some(date), 1).await?.pop().map(|summary| summary.run)
+            }
             _ => None,
         };
         // Digits are not repeated: somebody may have typed a NIK.
@@ -153,9 +174,17 @@ impl Listing<'_> {
         }
     }
 
-    fn message(&self, reason: Option<Reason>, column: Option<Column>, row: &RowKey, found: Option<&str>) -> Option<String> {
+    fn message(
+        &self,
+        reason: Option<Reason>,
+        column: Option<Column>,
+        row: &RowKey,
+        found: Option<&str>,
+    ) -> Option<String> {
         let name = column.map_or("", |column| self.column(column));
-        reason.map(|reason| explain(reason, column, row.sheet_row, found.unwrap_or_default(), name, self.language))
+        reason.map(|reason| {
+            explain(reason, column, row.sheet_row, found.unwrap_or_default(), name, self.language)
+        })
     }
 
     fn person(&self, object: &mut Map<String, Value>, row: &RowKey, nik: Option<&KeyedHash>, sealed: &[u8]) {
@@ -223,7 +252,8 @@ fn plain(value: &Value) -> String {
 fn write_csv(to: &mut dyn Write, cells: impl Iterator<Item = String>) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // A cell that begins like a formula would be run by the spreadsheet it is opened in (OWASP, "CSV Injection").
-    let cells = cells.map(|cell| if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell });
+    let cells =
+        cells.map(|cell| if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell });
     writer.write_record(cells)?;
     to.write_all(&writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?)
 }

@@ -10,8 +10,8 @@ use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{DateOrder, Outcome, RowRules, RunDate};
 use shared::ledger::{
-    Act, Fence, Gate, GateKind, Ledger, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind, RunState,
-    Selection,
+    Act, Fence, Gate, GateKind, Ledger, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind,
+    RunState, Selection,
 };
 use shared::queue::Queue;
 use shared::steward::{Scope, Steward, StewardTerms};
@@ -133,7 +133,8 @@ impl Producer {
         order: &Order,
         stop: &CancellationToken,
     ) -> Result<Ended, ProducerError> {
-        let Some(lock) = lock::take(&self.ledger, &self.job, date, &self.holder, self.terms.lock).await? else {
+        let Some(lock) = lock::take(&self.ledger, &self.job, date, &self.holder, self.terms.lock).await?
+        else {
             return Ok(Ended { halt: Some(Halt::Locked), reports: Vec::new() });
         };
         let result = self.locked_night(date, order, &lock, stop).await;
@@ -188,10 +189,17 @@ impl Producer {
     }
 
     /// Carries on the unfinished run of `date`, or the newest one. None: there is none.
-    pub async fn resume(&self, date: Option<RunDate>, stop: &CancellationToken) -> Result<Option<Ended>, ProducerError> {
+    pub async fn resume(
+        &self,
+        date: Option<RunDate>,
+        stop: &CancellationToken,
+    ) -> Result<Option<Ended>, ProducerError> {
         let unfinished = self.ledger.unfinished_runs(&self.job, date).await?;
-        let Some(run) = unfinished.into_iter().rev().find(|run| run.kind == RunKind::Night) else { return Ok(None) };
-        let Some(lock) = lock::take(&self.ledger, &self.job, run.date, &self.holder, self.terms.lock).await? else {
+        let Some(run) = unfinished.into_iter().rev().find(|run| run.kind == RunKind::Night) else {
+            return Ok(None);
+        };
+        let Some(lock) = lock::take(&self.ledger, &self.job, run.date, &self.holder, self.terms.lock).await?
+        else {
             return Ok(Some(Ended { halt: Some(Halt::Locked), reports: Vec::new() }));
         };
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date });
@@ -334,8 +342,12 @@ impl Producer {
                 }
                 let gate = self.ledger.gate().await?;
                 match &gate {
-                    Some(Gate { kind: GateKind::Guard, reason }) => break Some(Halt::Stopped(reason.clone())),
-                    Some(Gate { kind: GateKind::Systemic, reason }) if self.started.elapsed() >= self.terms.deadline => {
+                    Some(Gate { kind: GateKind::Guard, reason }) => {
+                        break Some(Halt::Stopped(reason.clone()));
+                    }
+                    Some(Gate { kind: GateKind::Systemic, reason })
+                        if self.started.elapsed() >= self.terms.deadline =>
+                    {
                         break Some(Halt::Stopped(format!("still paused past RUN_DEADLINE: {reason}")));
                     }
                     _ => {}
@@ -377,4 +389,3 @@ fn halted(error: SourceError) -> Result<Option<Halt>, ProducerError> {
         Err(ProducerError::Source(error))
     }
 }
-

@@ -105,7 +105,8 @@ impl Report {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         let what = if self.kind == "dry_run" { "Dry run (nothing was written)" } else { "Run" };
-        let time = |at: Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
+        let time =
+            |at: Timestamp| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
         let mut row = |name: &str, value: String| {
             table.add_row(vec![name.to_owned(), value]);
         };
@@ -144,7 +145,10 @@ impl Report {
         let applied = self.count(Outcome::SkippedAlreadyApplied);
         let mut lines = Vec::new();
         if applied > 0 {
-            lines.push(format!("{} rows were already applied on this date and were not applied again.", count(applied)));
+            lines.push(format!(
+                "{} rows were already applied on this date and were not applied again.",
+                count(applied)
+            ));
         }
         if dead > 0 && self.kind == "night" {
             lines.push(format!(
@@ -180,7 +184,9 @@ fn count(number: u64) -> String {
 mod tests {
     #[test]
     fn thousands_are_set_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (20_000, "20,000"), (1_234_567, "1,234,567")] {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (20_000, "20,000"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(super::count(number), text);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shared::data_key::DataKeys;
 use shared::domain::{Reading, RowRules, SourceRow};
-use shared::ledger::{Fence, Ledger, LedgerError, Run, RowKey, SeedRow, Seeded, Snapshot};
+use shared::ledger::{Fence, Ledger, LedgerError, RowKey, Run, SeedRow, Seeded, Snapshot};
 use shared::payload::Payload;
 
 use crate::source::{RowSink, RowSource, SinkError, SourceError};

@@ -52,7 +52,9 @@ impl FromStr for KeyedHash {
 
     fn from_str(text: &str) -> Result<Self, DataKeyError> {
         let well_formed = text.split_once(':').is_some_and(|(id, hex)| {
-            is_key_id(id) && hex.len() == 2 * HASH_BYTES && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            is_key_id(id)
+                && hex.len() == 2 * HASH_BYTES
+                && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         });
         if well_formed { Ok(Self(text.to_owned())) } else { Err(DataKeyError::NotAHash) }
     }
@@ -65,7 +67,9 @@ pub enum DataKeyError {
     #[error("DATA_KEY is empty; give one or more lines ID:BASE64 of 32 bytes, newest first")]
     Empty,
     /// One line is not a key.
-    #[error("line {line} of DATA_KEY is not ID:BASE64 of 32 bytes (ID: up to 16 letters, digits, '-' or '_')")]
+    #[error(
+        "line {line} of DATA_KEY is not ID:BASE64 of 32 bytes (ID: up to 16 letters, digits, '-' or '_')"
+    )]
     Line {
         /// Counted from 1.
         line: usize,
@@ -177,11 +181,9 @@ impl DataKeys {
         let (id, rest) = rest.split_at_checked(id_bytes.into()).ok_or(DataKeyError::Broken)?;
         let (nonce, body) = rest.split_at_checked(NONCE_BYTES).ok_or(DataKeyError::Broken)?;
         let id = str::from_utf8(id).map_err(|_| DataKeyError::Broken)?;
-        let key = self
-            .0
-            .iter()
-            .find(|key| key.id == id)
-            .ok_or_else(|| DataKeyError::UnknownKey { id: id.chars().filter(|c| c.is_ascii_graphic()).collect() })?;
+        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
+            id: id.chars().filter(|c| c.is_ascii_graphic()).collect(),
+        })?;
         let nonce = XNonce::try_from(nonce).map_err(|_| DataKeyError::Broken)?;
         key.cipher.decrypt(&nonce, Payload { msg: body, aad: place }).map_err(|_| DataKeyError::Broken)
     }
@@ -242,7 +244,9 @@ mod tests {
         assert!(matches!(old.open(b"row 2", &sealed), Err(DataKeyError::Broken)));
         let rotated = keys(&format!("{NEW}\n{OLD}"));
         assert_eq!(rotated.open(b"row 1", &sealed).unwrap(), b"3171234567890001");
-        assert!(matches!(keys(NEW).open(b"row 1", &sealed), Err(DataKeyError::UnknownKey { id }) if id == "old"));
+        assert!(
+            matches!(keys(NEW).open(b"row 1", &sealed), Err(DataKeyError::UnknownKey { id }) if id == "old")
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ const ACCEPTED: &str = "file:/run/secrets/x, gcp-sm://projects/P/secrets/S/versi
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The value is no reference; perhaps it is the secret itself.
-    #[error("is not a reference to a secret; accepted: {ACCEPTED}. If the secret itself stood here, change it: it has been exposed")]
+    #[error(
+        "is not a reference to a secret; accepted: {ACCEPTED}. If the secret itself stood here, change it: it has been exposed"
+    )]
     Literal,
     /// This build cannot ask that secrets manager.
     #[error("{scheme} references are not supported by this build; accepted here: file:PATH, env:VARIABLE")]
@@ -90,7 +92,8 @@ impl SecretRef {
                 .map_err(|source| SecretError::File { path: path.clone(), source })?,
             Self::Env(name) => std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?,
             Self::Manager(reference) => {
-                let scheme = MANAGERS.into_iter().find(|scheme| reference.starts_with(scheme)).unwrap_or("such");
+                let scheme =
+                    MANAGERS.into_iter().find(|scheme| reference.starts_with(scheme)).unwrap_or("such");
                 return Err(SecretError::Unsupported { scheme });
             }
         };
@@ -108,7 +111,10 @@ mod tests {
     #[test]
     fn a_literal_is_refused_with_what_is_accepted_and_never_quoted() {
         let error = "s3cr3t-api-key".parse::<SecretRef>().unwrap_err().to_string();
-        assert!(error.contains("file:/run/secrets/x") && error.contains("vault://MOUNT/PATH#FIELD"), "{error}");
+        assert!(
+            error.contains("file:/run/secrets/x") && error.contains("vault://MOUNT/PATH#FIELD"),
+            "{error}"
+        );
         assert!(!error.contains("s3cr3t"), "{error}");
     }
 

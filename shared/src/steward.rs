@@ -61,7 +61,8 @@ pub struct Steward {
 /// Which runs a steward serves.
 #[derive(Clone, Debug)]
 pub enum Scope {
-    /// Every run of the job that is not finished, and replays of finished ones: a worker's steward.
+    /// Publishes what is due in any run, replays of finished ones included, and closes this job's runs: a
+    /// worker's steward.
     Job(String),
     /// These only: a command's steward. A dry run must not publish what an interrupted night left behind.
     Runs(Vec<RunId>),
@@ -108,7 +109,7 @@ impl Steward {
         };
         for run in runs {
             loop {
-                if !self.ledger.hold_duty("steward", &self.holder, self.terms.lease).await? {
+                if !self.ledger.hold_duty(&self.duty(), &self.holder, self.terms.lease).await? {
                     return Ok(Vec::new());
                 }
                 if self.publish_window(run).await? < self.terms.window as usize {
@@ -126,9 +127,22 @@ impl Steward {
         Ok(closed)
     }
 
+    /// A duty of its own for each scope: a command's steward, which serves one night, must not keep a worker's
+    /// from all others. Where both take the same run, no row is taken twice: taking stamps it.
+    fn duty(&self) -> String {
+        match &self.scope {
+            Scope::Job(_) => "steward".to_owned(),
+            Scope::Runs(runs) => {
+                runs.first().map_or_else(|| "steward".to_owned(), |run| format!("steward of {run}"))
+            }
+        }
+    }
+
     async fn unfinished(&self) -> Result<Vec<RunId>, StewardError> {
         match &self.scope {
-            Scope::Job(job) => Ok(self.ledger.unfinished_runs(job, None).await?.iter().map(|run| run.id).collect()),
+            Scope::Job(job) => {
+                Ok(self.ledger.unfinished_runs(job, None).await?.iter().map(|run| run.id).collect())
+            }
             // Closing a closed run changes nothing.
             Scope::Runs(runs) => Ok(runs.clone()),
         }

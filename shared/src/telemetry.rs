@@ -11,7 +11,15 @@ use crate::settings::LogFormat;
 /// Crates that write secrets at debug level, whatever `RUST_LOG` asks: yup-oauth2 prints the signed assertion
 /// and the token; hyper, h2 and reqwest print URLs, and a search URL holds a NIK.
 const CAPPED: [&str; 9] = [
-    "yup_oauth2", "google_sheets4", "google_apis_common", "hyper", "hyper_util", "h2", "reqwest", "rustls", "tower",
+    "yup_oauth2",
+    "google_sheets4",
+    "google_apis_common",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "reqwest",
+    "rustls",
+    "tower",
 ];
 
 /// Starts logging to standard error: `RUST_LOG` or `info`, as JSON off a terminal and as text on one unless
@@ -19,8 +27,11 @@ const CAPPED: [&str; 9] = [
 pub fn start(format: Option<LogFormat>) {
     let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty());
     let filter = CAPPED.iter().fold(
-        EnvFilter::try_new(asked.as_deref().unwrap_or("info,refinery_core=warn")).unwrap_or_else(|_| EnvFilter::new("info")),
-        |filter, capped| filter.add_directive(format!("{capped}=info").parse().expect("a crate's name and a level")),
+        EnvFilter::try_new(asked.as_deref().unwrap_or("info,refinery_core=warn"))
+            .unwrap_or_else(|_| EnvFilter::new("info")),
+        |filter, capped| {
+            filter.add_directive(format!("{capped}=info").parse().expect("a crate's name and a level"))
+        },
     );
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use producer::source::{
-    ColumnNames, Egress, FileConfig, FileSource, GoogleConfig, GoogleSource, RowSource, SheetRange, SourceError,
+    ColumnNames, Egress, FileConfig, FileSource, GoogleConfig, GoogleSource, RowSource, SheetRange,
+    SourceError,
 };
 use producer::{LockTerms, Producer, ProducerTerms, Sources};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -38,14 +39,22 @@ fn bad(variable: &str, error: impl std::fmt::Display) -> BadSettings {
 pub fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
     if let Some(url) = &settings.amqp_url {
         let scheme = url.split("://").next().unwrap_or_default();
-        return Err(bad("AMQP_URL", format!("standalone has its queue in its own process; unset it ({scheme}://… was found), or run producer and worker")));
+        return Err(bad(
+            "AMQP_URL",
+            format!(
+                "standalone has its queue in its own process; unset it ({scheme}://… was found), or run producer and worker"
+            ),
+        ));
     }
     let Some(url) = &settings.database_url else { return Ok(PathBuf::from("nightly-sync.db")) };
     match url.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => {
             let scheme: String = url.chars().take_while(|c| c.is_ascii_alphanumeric()).take(20).collect();
-            Err(bad("DATABASE_URL", format!("found '{scheme}:…'; standalone keeps its ledger in SQLite; accepted: sqlite:PATH")))
+            Err(bad(
+                "DATABASE_URL",
+                format!("found '{scheme}:…'; standalone keeps its ledger in SQLite; accepted: sqlite:PATH"),
+            ))
         }
     }
 }
@@ -104,20 +113,27 @@ pub struct ConfiguredSources {
 
 enum SourceKind {
     File(FileConfig),
-    Google { config: Box<GoogleConfig>, credentials: SecretRef },
+    Google {
+        config: Box<GoogleConfig>,
+        credentials: SecretRef,
+    },
     /// The command needs none (`--resume`, `--replay-dlq`), and the settings name none.
     Missing(String),
 }
 
 impl ConfiguredSources {
     /// [`new`](Self::new), and makes sure that the file or the credentials can be opened where they are `needed`.
-    pub async fn prepare(settings: &Settings, file: Option<PathBuf>, needed: bool) -> Result<Self, BadSettings> {
+    pub async fn prepare(
+        settings: &Settings,
+        file: Option<PathBuf>,
+        needed: bool,
+    ) -> Result<Self, BadSettings> {
         let sources = Self::new(settings, file, needed)?;
         match &sources.kind {
             SourceKind::File(config) => {
-                tokio::fs::File::open(&config.path)
-                    .await
-                    .map_err(|error| bad("--file", format!("{} cannot be opened: {error}", config.path.display())))?;
+                tokio::fs::File::open(&config.path).await.map_err(|error| {
+                    bad("--file", format!("{} cannot be opened: {error}", config.path.display()))
+                })?;
             }
             SourceKind::Google { credentials, .. } if needed => {
                 credentials.resolve().await.map_err(|error| bad("GOOGLE_CREDENTIALS", with_cause(&error)))?;
@@ -131,16 +147,24 @@ impl ConfiguredSources {
     pub fn new(settings: &Settings, file: Option<PathBuf>, needed: bool) -> Result<Self, BadSettings> {
         let range: SheetRange = settings.sheet.range.parse().map_err(|error| bad("SHEET_RANGE", error))?;
         if let Some(path) = file {
-            return Ok(Self { kind: SourceKind::File(FileConfig { path, range, columns: columns(settings) }) });
+            return Ok(Self {
+                kind: SourceKind::File(FileConfig { path, range, columns: columns(settings) }),
+            });
         }
-        let missing = |variable: &str| format!("{variable}: not set; needed to read the sheet, unless --file names an export");
+        let missing = |variable: &str| {
+            format!("{variable}: not set; needed to read the sheet, unless --file names an export")
+        };
         let (Some(id), Some(credentials)) = (&settings.sheet.id, &settings.sheet.credentials) else {
             let what = missing(match (&settings.sheet.id, &settings.sheet.credentials) {
                 (None, None) => "SHEET_ID, GOOGLE_CREDENTIALS",
                 (None, Some(_)) => "SHEET_ID",
                 (Some(_), _) => "GOOGLE_CREDENTIALS",
             });
-            return if needed { Err(BadSettings(what)) } else { Ok(Self { kind: SourceKind::Missing(what) }) };
+            return if needed {
+                Err(BadSettings(what))
+            } else {
+                Ok(Self { kind: SourceKind::Missing(what) })
+            };
         };
         let mut config = GoogleConfig::new(id.clone(), range, SecretString::default());
         config.columns = columns(settings);
@@ -169,7 +193,8 @@ impl Sources for ConfiguredSources {
             }
             SourceKind::Missing(what) => {
                 let (variable, problem) = what.split_once(": ").unwrap_or(("SHEET_ID", what));
-                let variable = if variable == "GOOGLE_CREDENTIALS" { "GOOGLE_CREDENTIALS" } else { "SHEET_ID" };
+                let variable =
+                    if variable == "GOOGLE_CREDENTIALS" { "GOOGLE_CREDENTIALS" } else { "SHEET_ID" };
                 Err(SourceError::Setting { variable, problem: problem.to_owned() })
             }
         }
@@ -193,10 +218,14 @@ impl Fhir {
     /// Resolves the credentials and sets up the client; sends nothing.
     pub async fn prepare(settings: &Settings, clock: &Clock) -> Result<Self, BadSettings> {
         let fhir = &settings.fhir;
-        let base_url = fhir.url.clone().ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
-        let (credentials, resolved) = Credentials::resolve(credential_sources(settings)?)
-            .await
-            .map_err(|error| bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", with_cause(&error))))?;
+        let base_url = fhir
+            .url
+            .clone()
+            .ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
+        let (credentials, resolved) =
+            Credentials::resolve(credential_sources(settings)?).await.map_err(|error| {
+                bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", with_cause(&error)))
+            })?;
         let config = FhirConfig {
             base_url,
             identifier_system: fhir.identifier_system.clone(),

@@ -8,7 +8,9 @@ use shared::clock::Clock;
 use shared::domain::RunDate;
 use shared::settings::Settings;
 use shared::telemetry;
-use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate, RetryLater, Simulators, SimulatorsConfig};
+use simulators::{
+    DemoNight, FaultPlan, Latency, NightOptions, Rate, RetryLater, Simulators, SimulatorsConfig,
+};
 
 /// Everything the demo makes.
 const FOLDER: &str = "demo-night";
@@ -45,8 +47,12 @@ pub async fn run(flags: &RunFlags) -> Status {
         }
     };
     telemetry::start(settings.log_format);
-    tracing::info!(folder = FOLDER, fhir = simulators.fhir_url(), sheets = simulators.sheets_url(),
-        "demo: simulators are up; 60,000 rows in the sheet, 20,000 of them of today");
+    tracing::info!(
+        folder = FOLDER,
+        fhir = simulators.fhir_url(),
+        sheets = simulators.sheets_url(),
+        "demo: simulators are up; 60,000 rows in the sheet, 20,000 of them of today"
+    );
     let status = crate::act(&settings, flags).await;
     let stats = simulators.snapshot();
     eprintln!(
@@ -54,8 +60,10 @@ pub async fn run(flags: &RunFlags) -> Status {
         stats.writes, stats.distinct_patients_changed, stats.writes_beyond_first
     );
     if status == Status::DeadLetters {
-        eprintln!("The demo's night holds a few dead letters by design (status 3): NIKs that two Patients share, and \
-                   inactive Patients.");
+        eprintln!(
+            "The demo's night holds a few dead letters by design (status 3): NIKs that two Patients share, and \
+                   inactive Patients."
+        );
     }
     status
 }
@@ -64,7 +72,8 @@ async fn start(folder: &Path) -> std::io::Result<Simulators> {
     std::fs::create_dir_all(folder)?;
     let zone = jakarta();
     let today = RunDate::today(Clock::system().now(), &zone);
-    let night = DemoNight::build(SEED, &today.to_string(), &NightOptions::default()).map_err(std::io::Error::other)?;
+    let night = DemoNight::build(SEED, &today.to_string(), &NightOptions::default())
+        .map_err(std::io::Error::other)?;
     let config = SimulatorsConfig {
         api_keys: vec![API_KEY.to_owned()],
         // 1 % transient errors in all, of three kinds.

@@ -76,7 +76,8 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
 async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     let clock = Clock::system();
     let path = database_path(settings);
-    let sources = ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
+    let sources =
+        ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
     let fhir = Fhir::prepare(settings, &clock).await;
     let (path, sources, fhir) = match (path, sources, fhir) {
         (Ok(path), Ok(sources), Ok(fhir)) => (path, sources, fhir),
@@ -156,7 +157,10 @@ async fn look(settings: &Settings, command: &Command) -> Status {
     let prepared = async {
         let path = database_path(settings)?;
         if !path.exists() {
-            return Err(BadSettings(format!("DATABASE_URL: there is no database at {}; nothing ran yet", path.display())));
+            return Err(BadSettings(format!(
+                "DATABASE_URL: there is no database at {}; nothing ran yet",
+                path.display()
+            )));
         }
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))

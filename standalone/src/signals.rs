@@ -18,11 +18,8 @@ pub struct Signals {
 impl Signals {
     /// Listens from now on.
     pub fn listen() -> Self {
-        let signals = Self {
-            stop: CancellationToken::new(),
-            abort: CancellationToken::new(),
-            first: Arc::default(),
-        };
+        let signals =
+            Self { stop: CancellationToken::new(), abort: CancellationToken::new(), first: Arc::default() };
         let (stop, abort, first) = (signals.stop.clone(), signals.abort.clone(), signals.first.clone());
         tokio::spawn(async move {
             let (Ok(mut interrupt), Ok(mut terminate)) =

@@ -1,3 +1,6 @@
 //! The one integration-test binary: every suite is a module of it.
 
 mod conformance;
+mod docs;
+mod night;
+mod process;

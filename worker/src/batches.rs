@@ -109,7 +109,8 @@ pub struct Batches {
 impl Batches {
     /// Starts their tasks.
     pub fn start(ledger: &Arc<dyn Ledger>, terms: BatchTerms, lease: Duration) -> Self {
-        let (claims, intents, records, burials) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
+        let (claims, intents, records, burials) =
+            (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
         Self {
             claims: Batcher::start(terms, move |batch: Vec<ClaimRequest>| {
                 let ledger = claims.clone();

@@ -94,10 +94,16 @@ impl Breaker {
         self.news.notify_waiters();
     }
 
+    /// The server was found well: whoever fails from now on starts another streak.
+    pub fn start_over(&self) {
+        self.streaks().iter_mut().flatten().for_each(HashSet::clear);
+    }
+
     /// Notes a row's failure and waits to learn whose it was.
     pub async fn blame(&self, operation: Operation, kind: Kind, row: RowKey) -> Blame {
         let at = operation as usize;
-        let (succeeded, opened) = (self.successes[at].load(Ordering::Relaxed), self.opened[at].load(Ordering::Relaxed));
+        let (succeeded, opened) =
+            (self.successes[at].load(Ordering::Relaxed), self.opened[at].load(Ordering::Relaxed));
         let long_enough = match kind {
             Kind::Failing => self.terms.failing,
             Kind::Forbidden => self.terms.forbidden,
@@ -108,8 +114,8 @@ impl Breaker {
             let mut streaks = self.streaks();
             let streak = &mut streaks[at][kind as usize];
             streak.insert(row);
+            // Kept as it is: whoever fails next, before anything succeeds, fails for the same reason.
             if streak.len() >= long_enough {
-                streak.clear();
                 self.opened[at].fetch_add(1, Ordering::Relaxed);
                 drop(streaks);
                 self.news.notify_waiters();

@@ -29,7 +29,8 @@ impl Credentials {
         for source in &sources {
             known.push(source.secret.resolve().await?);
         }
-        let credentials = sources.iter().zip(&known).map(|(source, secret)| (source.kind)(secret.clone())).collect();
+        let credentials =
+            sources.iter().zip(&known).map(|(source, secret)| (source.kind)(secret.clone())).collect();
         Ok((Self { sources, known: Mutex::new(known) }, credentials))
     }
 
@@ -58,7 +59,9 @@ impl Credentials {
             }
         }
         if renewed {
-            tracing::info!("the FHIR server refused the credentials; their secret had changed, going on with the new one");
+            tracing::info!(
+                "the FHIR server refused the credentials; their secret had changed, going on with the new one"
+            );
         }
         renewed
     }

@@ -52,7 +52,8 @@ impl Pause {
     /// replaced by a lesser one.
     pub fn begin(&self, kind: GateKind, reason: String) -> bool {
         self.state.send_if_modified(|state| {
-            let replaces = state.as_ref().is_none_or(|standing| kind == GateKind::Guard && standing.kind != kind);
+            let replaces =
+                state.as_ref().is_none_or(|standing| kind == GateKind::Guard && standing.kind != kind);
             if replaces {
                 *state = Some(Gate { kind, reason });
             }

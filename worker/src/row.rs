@@ -9,7 +9,8 @@ use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::domain::{Nik, Outcome, PhoneNumber, Reason, Warning};
 use shared::ledger::{
-    Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowKey, RowMessage, RunKind, Settlement,
+    Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowKey, RowMessage, RunKind,
+    Settlement,
 };
 use shared::payload::Payload;
 use shared::queue::{Delivery, Settle};
@@ -22,6 +23,9 @@ use crate::server::{Account, Server, Stop, describe};
 
 /// Writes that lose against somebody else's before the row gives up.
 const CONFLICTS: u32 = 3;
+
+/// What an operator reads of a Patient that was there a moment ago.
+const DELETED: &str = "the Patient was deleted after it was found, and no other has this NIK";
 
 /// How long a row waits before the ledger is asked again after it failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
@@ -148,7 +152,10 @@ impl Rows {
         match Payload::open(&self.keys, &claimed.key, &claimed.sealed) {
             Ok(Payload { nik: Some(nik), number: Some(number) }) => Some((nik, number)),
             Ok(_) => {
-                self.server.systemic(GateKind::Guard, "a row to work on holds no NIK or number; the ledger was edited".into());
+                self.server.systemic(
+                    GateKind::Guard,
+                    "a row to work on holds no NIK or number; the ledger was edited".into(),
+                );
                 None
             }
             // Not the row's fault: a key is missing for all that were sealed with it.
@@ -199,6 +206,7 @@ impl Rows {
         for round in 0..CONFLICTS {
             let patient = match self.find(work).await? {
                 Sought::Found(patient) => patient,
+                Sought::Nobody if gone > 0 => return failed(Reason::PatientGone, DELETED.into()),
                 Sought::Nobody => return done(work, Outcome::SkippedNotFound),
                 Sought::Failed(reason, error) => return failed(reason, error),
             };
@@ -227,7 +235,10 @@ impl Rows {
                 Err(Stop::Refused(Failure::Conflict { .. })) => {}
                 Err(Stop::Refused(Failure::Gone { .. })) if gone == 0 => gone += 1,
                 Err(Stop::Refused(Failure::Gone { .. })) => {
-                    return failed(Reason::PatientGone, format!("Patient/{} was deleted before the write", change.id));
+                    return failed(
+                        Reason::PatientGone,
+                        format!("Patient/{} was deleted before the write", change.id),
+                    );
                 }
                 Err(stop) => return Err(stop),
             }
@@ -237,30 +248,34 @@ impl Rows {
 
     async fn find(&self, work: &mut Work<'_>) -> Result<Sought, Stop> {
         let (client, nik) = (&self.server.client, &work.nik);
+        let mut gone = false;
         // In doubt, the resource itself is read: a search index may lag behind it.
         if let Some((id, _)) = &work.claimed.intent
             && let Some(id) = PatientId::new(id.clone())
         {
             match self.read(&mut work.account, &id, nik).await {
                 Ok(Reading::Whole(patient)) => return Ok(Sought::Found(patient)),
-                Ok(Reading::Partial | Reading::Mismatch) | Err(Stop::Refused(Failure::Gone { .. })) => {}
+                Ok(Reading::Partial | Reading::Mismatch) => {}
+                Err(Stop::Refused(Failure::Gone { .. })) => gone = true,
                 Err(stop) => return Err(stop),
             }
         }
-        let mut gone = false;
         loop {
             let search = || async {
                 let search = client.search(nik).await;
                 (search.found, search.requests)
             };
             let id = match self.server.ask(&mut work.account, Operation::Search, search).await? {
+                Found::None if gone => return Ok(Sought::Failed(Reason::PatientGone, DELETED.into())),
                 Found::None => return Ok(Sought::Nobody),
                 Found::One(patient) => {
                     self.server.matched();
                     return Ok(Sought::Found(patient));
                 }
                 Found::Several(count) => {
-                    let error = format!("{count} or more Patients have this NIK; merge them, or correct the wrong one");
+                    let error = format!(
+                        "{count} or more Patients have this NIK; merge them, or correct the wrong one"
+                    );
                     return Ok(Sought::Failed(Reason::AmbiguousPatient, error));
                 }
                 Found::Mismatch => return self.mismatch(work.claimed.key).await,
@@ -272,7 +287,9 @@ impl Rows {
                     return Ok(Sought::Found(patient));
                 }
                 Ok(Reading::Partial) => {
-                    let error = format!("the server gives only a part of Patient/{id}, which must not be written back");
+                    let error = format!(
+                        "the server gives only a part of Patient/{id}, which must not be written back"
+                    );
                     return Ok(Sought::Failed(Reason::ResourceIncomplete, error));
                 }
                 Ok(Reading::Mismatch) => return self.mismatch(work.claimed.key).await,
@@ -345,7 +362,8 @@ impl Rows {
         if order <= work.claimed.order {
             return Ok(());
         }
-        let Ok(Payload { number: Some(newest), .. }) = Payload::open(&self.keys, &source.key, &source.sealed) else {
+        let Ok(Payload { number: Some(newest), .. }) = Payload::open(&self.keys, &source.key, &source.sealed)
+        else {
             return Ok(());
         };
         for _ in 0..CONFLICTS {
@@ -354,7 +372,9 @@ impl Rows {
             if patient.edit(&work.number, self.clock.now(), &self.telecom).change.is_some() {
                 return Ok(());
             }
-            let Some(change) = patient.edit(&newest, self.clock.now(), &self.telecom).change else { return Ok(()) };
+            let Some(change) = patient.edit(&newest, self.clock.now(), &self.telecom).change else {
+                return Ok(());
+            };
             match self.write(work, &change).await {
                 Err(Stop::Refused(Failure::Conflict { .. })) => {}
                 written => return written,

@@ -13,13 +13,15 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::breaker::{Blame, Breaker, BreakerTerms, Kind};
 use crate::credentials::Credentials;
-use crate::fhir::{Canary, Failure, FhirClient, Operation, Transient};
+use crate::fhir::{Canary, Explanation, Failure, FhirClient, Operation, Transient};
 use crate::limiter::{Limiter, Sample, Verdict};
 use crate::pause::{Pause, PauseTerms};
 
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
 /// Patient that always answers 429 must not keep a night open.
 const FREE_WAITS: u32 = 50;
+
+const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
 
 /// Why a row goes no further for now.
 #[derive(Debug)]
@@ -120,10 +122,14 @@ impl Server {
         let mut renewed = false;
         loop {
             let Ok(permit) = timeout_at(account.deadline, self.limiter.acquire()).await else {
-                return Err(Stop::Later(Duration::ZERO, "the lease ran out before the request's turn".into()));
+                return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             };
             if self.pause.is_on() {
                 return Err(Stop::Paused);
+            }
+            // A limiter with a free slot gives it past the deadline too.
+            if Instant::now() >= account.deadline {
+                return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             }
             let (result, requests) = request().await;
             account.requests += requests;
@@ -136,11 +142,12 @@ impl Server {
                 Err(failure) => failure,
             };
             match failure {
-                Failure::Throttled { retry_after, .. } => self.wait_out(account, retry_after, &failure).await?,
+                Failure::Throttled { retry_after, .. } => {
+                    self.wait_out(account, retry_after, &failure).await?
+                }
                 Failure::Unauthorized { generation, ref text } => {
                     if renewed || !self.credentials.renew(&self.client, generation).await {
-                        let reason = format!("the FHIR server refuses our credentials (401){text:#}; check FHIR_API_KEY");
-                        return Err(self.systemic(GateKind::Systemic, reason));
+                        return Err(self.systemic(GateKind::Systemic, refused_credentials(text)));
                     }
                     renewed = true;
                 }
@@ -181,16 +188,16 @@ impl Server {
     async fn judge(&self, row: RowKey, operation: Operation, failure: Failure) -> Stop {
         match &failure {
             Failure::Transient { kind: Transient::Unreachable, .. } => {
-                match self.breaker.blame(operation, Kind::Unreachable, row).await {
+                match self.blame(operation, Kind::Unreachable, row).await {
                     Blame::Row => Stop::Later(self.delay(&self.throttled, 1), describe(&failure)),
                     Blame::Server | Blame::Unknown => self.systemic(GateKind::Systemic, describe(&failure)),
                 }
             }
-            Failure::Transient { .. } => match self.breaker.blame(operation, Kind::Failing, row).await {
+            Failure::Transient { .. } => match self.blame(operation, Kind::Failing, row).await {
                 Blame::Server => self.systemic(GateKind::Systemic, describe(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Retry(describe(&failure)),
             },
-            Failure::Forbidden { .. } => match self.breaker.blame(operation, Kind::Forbidden, row).await {
+            Failure::Forbidden { .. } => match self.blame(operation, Kind::Forbidden, row).await {
                 Blame::Server => self.systemic(GateKind::Systemic, describe(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Refused(failure),
             },
@@ -202,11 +209,19 @@ impl Server {
         }
     }
 
+    /// Whose failure it is. Where that cannot be told and everything is paused by now, it is not the row's.
+    async fn blame(&self, operation: Operation, kind: Kind, row: RowKey) -> Blame {
+        match self.breaker.blame(operation, kind, row).await {
+            Blame::Unknown if self.pause.is_on() => Blame::Server,
+            blame => blame,
+        }
+    }
+
     /// A match that is not whom we searched: this row's trouble, or a server that ignores the search.
     pub async fn mismatched(&self, row: RowKey) -> Option<Stop> {
         // Searches that find the right Patient keep succeeding on a sane server, so they break the streak; a
         // search counts as success as soon as it is answered, hence an operation of its own.
-        match self.breaker.blame(Operation::Canary, Kind::Mismatching, row).await {
+        match self.blame(Operation::Canary, Kind::Mismatching, row).await {
             Blame::Server => Some(self.systemic(
                 GateKind::Guard,
                 "the FHIR server's searches return other Patients than asked for; nothing more is written".into(),
@@ -226,6 +241,12 @@ impl Server {
             tracing::warn!(reason, kind = %kind, "the night pauses");
         }
         Stop::Paused
+    }
+
+    /// Goes on after a probe that went well.
+    pub fn resume(&self) {
+        self.breaker.start_over();
+        self.pause.end();
     }
 
     /// Asks for an impossible NIK: is the server there, does it let us in, does it look at what is searched?
@@ -257,10 +278,15 @@ impl Server {
                     renewed = true;
                     continue;
                 }
+                Err(Failure::Unauthorized { ref text, .. }) => Err((GateKind::Systemic, refused_credentials(text))),
                 Err(failure) => Err((GateKind::Systemic, describe(&failure))),
             };
         }
     }
+}
+
+fn refused_credentials(text: &Explanation) -> String {
+    format!("the FHIR server refuses our credentials (401){text:#}; check FHIR_API_KEY")
 }
 
 /// A failure with its cause, once: scrubbed already, fit for a dead letter.
@@ -275,7 +301,9 @@ fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
     match result {
         Ok(_) => Verdict::Success,
         Err(Failure::Throttled { .. }) => Verdict::Throttled,
-        Err(Failure::Transient { kind: Transient::Timeout | Transient::Server(503), .. }) => Verdict::Overloaded,
+        Err(Failure::Transient { kind: Transient::Timeout | Transient::Server(503), .. }) => {
+            Verdict::Overloaded
+        }
         Err(_) => Verdict::Ignored,
     }
 }

@@ -82,7 +82,7 @@ impl Worker {
                         tracing::info!("the FHIR server is well again; the night goes on");
                     }
                     probes.resumed();
-                    server.pause.end();
+                    server.resume();
                     return true;
                 }
                 Err((kind, reason)) => {

@@ -25,10 +25,12 @@ use async_trait::async_trait;
 
 pub use error::LedgerError;
 pub use row::{
-    Burial, Claim, ClaimRequest, Claimed, RowMessage, Intent, Order, Record, Recorded, RowKey, SeedRow, Settlement, Seeded,
+    Burial, Claim, ClaimRequest, Claimed, Intent, Order, Record, Recorded, RowKey, RowMessage, SeedRow,
+    Seeded, Settlement,
 };
 pub use run::{
-    DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState, Selection, Snapshot,
+    DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState, Selection,
+    Snapshot,
 };
 pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Tally};
 
@@ -42,7 +44,13 @@ pub trait Ledger: LedgerView {
 
     /// Takes the lock of a job and date, or tells until when another holds it. A lease that ran out is taken
     /// over with a higher epoch, which fences off the former holder's writes.
-    async fn lock(&self, job: &str, date: RunDate, holder: &str, lease: Duration) -> Result<LockAttempt, LedgerError>;
+    async fn lock(
+        &self,
+        job: &str,
+        date: RunDate,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<LockAttempt, LedgerError>;
 
     /// Makes the lease run anew from now. False: it was lost, and the holder must stop writing.
     async fn renew_lock(&self, fence: &Fence, lease: Duration) -> Result<bool, LedgerError>;
@@ -59,7 +67,12 @@ pub trait Ledger: LedgerView {
 
     /// Cuts the snapshot to its limit, decides duplicates and conflicts, and marks it complete: from here on
     /// rows may be published. A snapshot that is complete already is left as it is.
-    async fn complete_snapshot(&self, fence: &Fence, run: RunId, snapshot: Snapshot) -> Result<(), LedgerError>;
+    async fn complete_snapshot(
+        &self,
+        fence: &Fence,
+        run: RunId,
+        snapshot: Snapshot,
+    ) -> Result<(), LedgerError>;
 
     /// Opens a new generation of each dead letter that matches and is still open, and names them.
     async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError>;
@@ -97,7 +110,8 @@ pub trait Ledger: LedgerView {
     /// Records what is about to be written, before it is. False: the claim is no longer ours.
     async fn record_intents(&self, intents: &[Intent]) -> Result<Vec<bool>, LedgerError>;
 
-    /// Records how claims ended; refused where the claim's epoch is no longer the row's.
+    /// Records how claims ended; refused where the claim's epoch is no longer the row's, or the NIK's lease is
+    /// no longer the row's: another row may have written to the same Patient since.
     async fn record(&self, records: &[Record]) -> Result<Vec<Recorded>, LedgerError>;
 
     /// Completes dead letters: a failed row becomes `dead_lettered` and its dead letter stands, in one
@@ -106,7 +120,8 @@ pub trait Ledger: LedgerView {
 
     // Shared state of the fleet.
 
-    /// Shuts the gate: nobody calls the FHIR server before it opens. It lapses by itself.
+    /// Shuts the gate: nobody calls the FHIR server before it opens. It lapses by itself. Of several shutters
+    /// the deepest kind names it, and the latest end counts.
     async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError>;
 
     /// Opens the gate.
@@ -126,7 +141,12 @@ pub trait LedgerView: Send + Sync {
     async fn unfinished_runs(&self, job: &str, date: Option<RunDate>) -> Result<Vec<Run>, LedgerError>;
 
     /// The newest runs, newest first.
-    async fn runs(&self, job: &str, date: Option<RunDate>, limit: u32) -> Result<Vec<RunSummary>, LedgerError>;
+    async fn runs(
+        &self,
+        job: &str,
+        date: Option<RunDate>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, LedgerError>;
 
     /// What a run's rows became so far, counted.
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError>;
@@ -138,13 +158,27 @@ pub trait LedgerView: Send + Sync {
     async fn is_settled(&self, run: RunId) -> Result<bool, LedgerError>;
 
     /// Rows of a run in sheet order, after `after`.
-    async fn rows(&self, run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Result<Vec<RowView>, LedgerError>;
+    async fn rows(
+        &self,
+        run: RunId,
+        filter: &RowFilter,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<RowView>, LedgerError>;
 
     /// Dead letters, oldest first, after the one with the number `after`.
-    async fn dead_letters(&self, filter: &Replay, after: i64, limit: u32) -> Result<Vec<DeadLetterView>, LedgerError>;
+    async fn dead_letters(
+        &self,
+        filter: &Replay,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterView>, LedgerError>;
 
     /// The newest success of a NIK, with the sealed payload of the row it came from while that is kept.
-    async fn newest_success(&self, nik: &KeyedHash) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
+    async fn newest_success(
+        &self,
+        nik: &KeyedHash,
+    ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
 
     /// The gate, if it is shut now.
     async fn gate(&self) -> Result<Option<Gate>, LedgerError>;

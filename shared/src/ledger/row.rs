@@ -213,4 +213,3 @@ pub struct Burial {
     /// What the queue tells of the message's deaths (`x-death`), in short.
     pub deaths: Option<String>,
 }
-

@@ -131,4 +131,3 @@ pub struct Act {
     /// On what: run dates, filters and counts as JSON; no personal data but keyed hashes.
     pub detail: serde_json::Value,
 }
-

@@ -162,7 +162,9 @@ impl Deliveries for Subscription {
                 state.wake_waiting(Instant::now());
                 let taken = match self.channel {
                     Channel::Work => state.ready.pop_front().map(|message| (message, None)),
-                    Channel::DeadLetters => state.dead.pop_front().map(|(message, deaths)| (message, Some(deaths))),
+                    Channel::DeadLetters => {
+                        state.dead.pop_front().map(|(message, deaths)| (message, Some(deaths)))
+                    }
                 };
                 if let Some((message, deaths)) = taken {
                     state.unsettled += 1;

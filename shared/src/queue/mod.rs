@@ -80,7 +80,8 @@ pub trait Deliveries: Send {
 pub enum Settle {
     /// Nothing more is to be done with this message.
     Done,
-    /// Deliver it again after this long, as this turn of its row.
+    /// Deliver it again after this long, as this turn of its row. For work only: a dead letter that cannot be
+    /// completed now is dropped unsettled.
     RetryAfter(Duration, u32),
     /// Give it up; it comes out of [`Channel::DeadLetters`].
     DeadLetter(Reason),

@@ -156,15 +156,25 @@ impl Settings {
             database_url: reader.text("DATABASE_URL"),
             amqp_url: reader.text("AMQP_URL"),
             data_key: reader.secret("DATA_KEY"),
-            job: reader.value("JOB_NAME", "nightly-whatsapp-sync".into(), "1 to 64 letters, digits, '-', '_' or '.'", |text| {
-                let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-                (text.len() <= 64 && text.bytes().all(plain)).then(|| text.to_owned())
-            }),
+            job: reader.value(
+                "JOB_NAME",
+                "nightly-whatsapp-sync".into(),
+                "1 to 64 letters, digits, '-', '_' or '.'",
+                |text| {
+                    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                    (text.len() <= 64 && text.bytes().all(plain)).then(|| text.to_owned())
+                },
+            ),
             zone: read_zone(&mut reader),
             retry_max_attempts: reader.value("RETRY_MAX_ATTEMPTS", 6, "a number from 1 to 100", |text| {
                 text.parse().ok().filter(|attempts| (1..=100).contains(attempts))
             }),
-            run_deadline: reader.value("RUN_DEADLINE", Duration::from_secs(1800), "a duration such as 30m or 1h", duration),
+            run_deadline: reader.value(
+                "RUN_DEADLINE",
+                Duration::from_secs(1800),
+                "a duration such as 30m or 1h",
+                duration,
+            ),
             retention_days: reader.value("RETENTION_DAYS", 30, "a number of days, 30 or more", |text| {
                 text.parse().ok().filter(|days| (30..=36_500).contains(days))
             }),
@@ -175,7 +185,9 @@ impl Settings {
 }
 
 fn read_sheet(reader: &mut Reader<'_>) -> SheetSettings {
-    let named = |reader: &Reader<'_>, variable, default: &str| reader.text(variable).unwrap_or_else(|| default.to_owned());
+    let named = |reader: &Reader<'_>, variable, default: &str| {
+        reader.text(variable).unwrap_or_else(|| default.to_owned())
+    };
     SheetSettings {
         id: reader.text("SHEET_ID"),
         range: named(reader, "SHEET_RANGE", "Sheet1"),
@@ -190,14 +202,23 @@ fn read_sheet(reader: &mut Reader<'_>) -> SheetSettings {
 
 fn read_fhir(reader: &mut Reader<'_>) -> FhirSettings {
     // These two have one value so far; another must not be taken in silence.
-    reader.value("FHIR_WRITE", (), "put (patch and auto are not built yet)", |text| (text == "put").then_some(()));
-    reader.value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
-    let auth = reader.value("FHIR_AUTH", vec![AuthKind::ApiKey], "api-key, bearer, or both separated by a comma", |text| {
-        let mut kinds = text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
-        kinds.sort();
-        kinds.dedup();
-        Some(kinds)
+    reader.value("FHIR_WRITE", (), "put (patch and auto are not built yet)", |text| {
+        (text == "put").then_some(())
     });
+    reader
+        .value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
+    let auth = reader.value(
+        "FHIR_AUTH",
+        vec![AuthKind::ApiKey],
+        "api-key, bearer, or both separated by a comma",
+        |text| {
+            let mut kinds =
+                text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
+            kinds.sort();
+            kinds.dedup();
+            Some(kinds)
+        },
+    );
     FhirSettings {
         url: reader.value("FHIR_URL", None, "an http or https base URL without a password in it", |text| {
             http_url(text).map(Some)
@@ -214,7 +235,12 @@ fn read_fhir(reader: &mut Reader<'_>) -> FhirSettings {
         max_rps: reader.value("FHIR_MAX_RPS", None, "a number of requests a second, more than 0", |text| {
             text.parse::<f64>().ok().filter(|rps| rps.is_finite() && *rps > 0.0).map(Some)
         }),
-        timeout: reader.value("FHIR_TIMEOUT", Duration::from_secs(30), "a duration such as 30s or 500ms", duration),
+        timeout: reader.value(
+            "FHIR_TIMEOUT",
+            Duration::from_secs(30),
+            "a duration such as 30s or 500ms",
+            duration,
+        ),
         previous_number: reader.word("PREVIOUS_NUMBER", PreviousNumber::Replace, "replace, keep"),
     }
 }
@@ -222,7 +248,10 @@ fn read_fhir(reader: &mut Reader<'_>) -> FhirSettings {
 fn read_zone(reader: &mut Reader<'_>) -> TimeZone {
     let name = reader.text("RUN_TIMEZONE").unwrap_or_else(|| "Asia/Jakarta".to_owned());
     TimeZone::get(&name).unwrap_or_else(|_| {
-        reader.refuse("RUN_TIMEZONE", format!("found '{name}'; accepted: an IANA time zone such as Asia/Jakarta"));
+        reader.refuse(
+            "RUN_TIMEZONE",
+            format!("found '{name}'; accepted: an IANA time zone such as Asia/Jakarta"),
+        );
         TimeZone::UTC
     })
 }
@@ -232,7 +261,9 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, Vec<SettingError>> {
-        Settings::read(&|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Settings::read(&|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]

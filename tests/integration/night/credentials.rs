@@ -2,7 +2,6 @@
 
 use producer::{Halt, Status};
 use shared::domain::Outcome;
-use shared::ledger::LedgerView as _;
 use simulators::{FaultPlan, Latency};
 use tests::night::{DATE, Scene, whole};
 
@@ -23,7 +22,9 @@ async fn a_key_rotated_in_the_middle_of_the_night_costs_nothing() {
     drop(process);
     let refused = scene.simulators.snapshot().requests;
     assert!(refused.values().any(|statuses| statuses.contains_key("401")), "the old key was refused");
-    assert!(scene.endings().await.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1)));
+    assert!(
+        scene.endings().await.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1))
+    );
     scene.check().await;
 }
 
@@ -54,6 +55,8 @@ async fn a_key_that_stays_refused_stops_the_night_without_dead_letters() {
     scene.set("RUN_DEADLINE", "30m");
     let carried_on = scene.night().await;
     assert_eq!(carried_on.reports[0].run_id, ended.reports[0].run_id);
-    assert!(scene.endings().await.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1)));
+    assert!(
+        scene.endings().await.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1))
+    );
     scene.check().await;
 }

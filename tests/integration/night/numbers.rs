@@ -31,7 +31,11 @@ async fn a_kept_previous_number_stays_as_old_with_its_end() {
         let patient = scene.patient(person);
         let telecom = patient["telecom"].as_array().expect("telecoms");
         let kept = |entry: &&Value| {
-            entry["use"] == "old" && entry.pointer("/period/end").and_then(Value::as_str).is_some_and(|end| end.starts_with(DATE))
+            entry["use"] == "old"
+                && entry
+                    .pointer("/period/end")
+                    .and_then(Value::as_str)
+                    .is_some_and(|end| end.starts_with(DATE))
         };
         let kept: Vec<_> = telecom.iter().filter(kept).map(|entry| entry["value"].as_str()).collect();
         assert_eq!(kept, had.iter().map(|had| Some(had.as_str())).collect::<Vec<_>>(), "person {person}");

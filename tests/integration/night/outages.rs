@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use producer::{Halt, Status};
 use shared::domain::Outcome;
-use shared::ledger::{GateKind, LedgerView, Tally};
+use shared::ledger::{GateKind, Tally};
 use simulators::{FaultPlan, Latency, Operation, Rate, StatusFault};
-use tests::night::{Process, Scene, until, whole, DATE};
+use tests::night::{DATE, Process, Scene, until, whole};
 
 /// Nothing listens on it.
 const NOBODY_THERE: &str = "http://127.0.0.1:1/fhir";
@@ -40,7 +40,12 @@ async fn an_outage_in_the_middle_costs_no_row_its_life_and_the_night_goes_on_by_
         assert!(during.open > 0, "the outage came in the middle");
         let asked = scene.simulators.snapshot().searches;
         // Two probes later still nothing else was asked.
-        until("more probes", async || scene.simulators.snapshot().requests["search"]["500"], |probes| *probes >= 20).await;
+        until(
+            "more probes",
+            async || scene.simulators.snapshot().requests["search"]["500"],
+            |probes| *probes >= 20,
+        )
+        .await;
         assert_eq!(scene.simulators.snapshot().searches, asked);
         assert_eq!(tally(&process).await.outcomes, during.outcomes, "nothing moves");
         scene.simulators.set_faults(FaultPlan::default());
@@ -87,7 +92,7 @@ async fn a_server_that_is_down_past_the_deadline_stops_the_night_and_the_next_st
     let read = scene.simulators.snapshot().batch_gets;
     assert!(read > 0);
 
-    scene.set("FHIR_URL", scene.simulators.fhir_url());
+    scene.set("FHIR_URL", scene.simulators.fhir_url().to_owned());
     let ended = scene.night().await;
     assert_eq!(ended.reports.len(), 1);
     assert_eq!(ended.reports[0].run_id, stopped.reports[0].run_id, "the same run");

@@ -31,7 +31,10 @@ async fn nobody_asks_during_the_hold(status: u16) {
     assert_eq!(during, 0, "requests during the hold");
     assert!(requests.iter().any(|request| request.at_ms >= held.end), "the night went on after it");
     let endings = scene.endings().await;
-    assert!(endings.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1)), "waits use no attempt");
+    assert!(
+        endings.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1)),
+        "waits use no attempt"
+    );
     scene.check().await;
 }
 

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError, LedgerView,
-    LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId,
-    RunSummary, Seeded, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
+    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
+    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,8 @@ pub enum Point {
     Dying,
     /// Half of the sheet is in the snapshot.
     Seeded,
+    /// Nowhere: it is only killed.
+    Never,
 }
 
 /// The first call at one point.
@@ -40,13 +42,15 @@ struct Held {
     taken: AtomicBool,
     reached: CancellationToken,
     released: CancellationToken,
+    dead: AtomicBool,
 }
 
 impl Hold {
     /// At this point.
     pub fn at(point: Point) -> Self {
         let (reached, released) = (CancellationToken::new(), CancellationToken::new());
-        Self(Arc::new(Held { point, taken: AtomicBool::new(false), reached, released }))
+        let (taken, dead) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Held { point, taken, reached, released, dead }))
     }
 
     /// Waits until the process stands there.
@@ -63,11 +67,18 @@ impl Hold {
         self.0.released.cancel();
     }
 
-    async fn pass(&self, point: Point) {
+    /// The process is dead: what was held and whatever it asks from now on does not come to the ledger.
+    pub fn kill(&self) {
+        self.0.dead.store(true, Ordering::Relaxed);
+        self.release();
+    }
+
+    async fn pass(&self, point: Point) -> Result<(), LedgerError> {
         if point == self.0.point && !self.0.taken.swap(true, Ordering::Relaxed) {
             self.0.reached.cancel();
             self.0.released.cancelled().await;
         }
+        if self.0.dead.load(Ordering::Relaxed) { Err(LedgerError::Fenced) } else { Ok(()) }
     }
 }
 
@@ -91,9 +102,9 @@ macro_rules! passed_on {
         #[async_trait]
         impl $trait for HeldLedger {
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out, LedgerError> {
-                $(self.hold.pass(Point::$before).await;)?
+                $(self.hold.pass(Point::$before).await?;)?
                 let answer = self.inner.$name($($arg),*).await;
-                $(self.hold.pass(Point::$after).await;)?
+                $(self.hold.pass(Point::$after).await?;)?
                 answer
             })*
         }

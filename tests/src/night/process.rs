@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use producer::{Ended, Order, Producer, ProducerError, Replayed, Sources};
 use shared::ledger::{Ledger, Replay, RunSummary, Tally};
-use shared::queue::Depth;
+use shared::queue::{Depth, InProcessQueue};
 use shared::settings::Settings;
 use standalone::composition::{Common, Fhir};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::held_ledger::{HeldLedger, Hold, Point};
 use super::wait::until;
 
 /// A running process; whatever of it runs ends when it and its futures are dropped.
@@ -30,6 +31,20 @@ impl Process {
     /// Its producer, whose `RUN_DEADLINE` is counted from this call.
     pub fn producer(&self) -> Producer {
         self.common.producer(&self.settings, self.sources.clone())
+    }
+
+    /// Another process on the same ledger, with a queue of its own: what only a cluster has, on SQLite.
+    pub fn companion(&self) -> Self {
+        let common = Common { queue: Arc::new(InProcessQueue::new()), ..self.common.clone() };
+        let (settings, sources) = (self.settings.clone(), self.sources.clone());
+        Self { common, settings, workers: self.workers, sources, stop: CancellationToken::new() }
+    }
+
+    /// Stops it at a point, once; see [`Hold`].
+    pub fn hold(&mut self, point: Point) -> Hold {
+        let hold = Hold::at(point);
+        self.common.ledger = HeldLedger::new(self.common.ledger.clone(), hold.clone());
+        hold
     }
 
     /// The ledger.
@@ -82,8 +97,10 @@ impl Process {
     pub async fn until_done(&self, rows: u64) {
         let done = |tally: &Tally| tally.outcomes.values().sum::<u64>();
         let look = || async { self.newest().await.map(|summary| summary.tally) };
-        until(&format!("{rows} rows to be done"), look, |seen| seen.as_ref().is_some_and(|seen| done(seen) >= rows))
-            .await;
+        until(&format!("{rows} rows to be done"), look, |seen| {
+            seen.as_ref().is_some_and(|seen| done(seen) >= rows)
+        })
+        .await;
     }
 
     /// How much waits in its queue.

@@ -105,8 +105,8 @@ impl Scene {
         let api_key = scene.write_secret("api-key", "first-key\n");
         scene.set("FHIR_API_KEY", format!("file:{}", api_key.display()));
         scene.set("SHEET_ID", scene.simulators.sheet_id());
-        scene.set("SHEETS_URL", scene.simulators.sheets_url());
-        scene.set("FHIR_URL", scene.simulators.fhir_url());
+        scene.set("SHEETS_URL", scene.simulators.sheets_url().to_owned());
+        scene.set("FHIR_URL", scene.simulators.fhir_url().to_owned());
         scene.set("FHIR_TIMEOUT", "5s");
         scene.set("FHIR_MAX_CONCURRENCY", "32");
         scene.set("DATABASE_URL", format!("sqlite:{}", scene.database().display()));
@@ -185,7 +185,8 @@ impl Scene {
         let settings = self.settings();
         let sources: Arc<dyn Sources> =
             Arc::new(ConfiguredSources::new(&settings, None, true).expect("usable settings"));
-        let ledger = SqliteLedger::act(&self.database(), self.clock.clone(), PATIENCE).await.expect("a free database");
+        let ledger =
+            SqliteLedger::act(&self.database(), self.clock.clone(), PATIENCE).await.expect("a free database");
         let keys = data_keys(&settings, &self.database(), true).await.expect("keys");
         let common = Common::new(ledger, Arc::new(keys), self.clock.clone(), self.tuning);
         Process { common, settings, workers: self.workers, sources, stop: CancellationToken::new() }
@@ -199,7 +200,8 @@ impl Scene {
     /// Starts the program for a date and waits for its end; where it was not stopped, it leaves its queue empty.
     pub async fn order(&self, date: &str, order: &Order) -> Ended {
         let process = self.open().await;
-        let ended = Box::pin(process.night(date, order)).await.expect("a night without an unexpected failure");
+        let ended =
+            Box::pin(process.night(date, order)).await.expect("a night without an unexpected failure");
         if ended.halt.is_none() {
             assert_eq!(process.depth().await, Depth::default(), "the queue is empty");
         }
@@ -209,7 +211,8 @@ impl Scene {
     /// Starts the program to replay dead letters and waits for its end.
     pub async fn replay(&self, replay: Replay) -> Replayed {
         let process = self.open().await;
-        let replayed = Box::pin(process.replay(replay)).await.expect("a replay without an unexpected failure");
+        let replayed =
+            Box::pin(process.replay(replay)).await.expect("a replay without an unexpected failure");
         if replayed.halt.is_none() {
             assert_eq!(process.depth().await, Depth::default(), "the queue is empty");
         }
@@ -231,7 +234,11 @@ impl Scene {
     /// Asserts that these people have their `which`th new number.
     pub fn assert_numbers(&self, people: impl IntoIterator<Item = usize>, which: u64) {
         for person in people {
-            assert_eq!(self.number(person), Some(self.population.new_mobile(person, which)), "person {person}");
+            assert_eq!(
+                self.number(person),
+                Some(self.population.new_mobile(person, which)),
+                "person {person}"
+            );
         }
     }
 
@@ -253,6 +260,8 @@ impl Scene {
         let client = reqwest::Client::builder().build().expect("a client");
         let mut request = client.request(method, url).header("x-api-key", "first-key");
         if let Some(body) = body {
+            let version = body.pointer("/meta/versionId").and_then(Value::as_str).expect("a version");
+            request = request.header("if-match", format!("W/\"{version}\""));
             request = request.header("content-type", "application/fhir+json").body(body.to_string());
         }
         request.send().await.expect("an answer").status().as_u16()

@@ -141,7 +141,13 @@ impl Finished {
     /// It is another.
     #[track_caller]
     pub fn expect(self, status: i32) -> Self {
-        assert_eq!(self.status, Some(status), "the exit status, after:\n{}{}", self.stdout, tail(&self.stderr));
+        assert_eq!(
+            self.status,
+            Some(status),
+            "the exit status, after:\n{}{}",
+            self.stdout,
+            tail(&self.stderr)
+        );
         self
     }
 

@@ -19,9 +19,8 @@ impl Secrets {
     /// One is neither.
     pub fn of(niks: impl IntoIterator<Item = String>, numbers: impl IntoIterator<Item = String>) -> Self {
         let mut stretches = HashSet::new();
-        let national = |number: String| {
-            number.strip_prefix("+62").expect("an Indonesian number in E.164").to_owned()
-        };
+        let national =
+            |number: String| number.strip_prefix("+62").expect("an Indonesian number in E.164").to_owned();
         for digits in niks.into_iter().chain(numbers.into_iter().map(national)) {
             assert!(digits.len() >= TELLING && digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits}");
             stretches.extend(digits.as_bytes().windows(TELLING).map(<[u8]>::to_vec));
@@ -60,8 +59,14 @@ mod tests {
     fn every_spelling_is_found_and_masks_are_not() {
         let secrets = Secrets::of(["3174012304560001".to_owned()], ["+6281234567001".to_owned()]);
         for leak in [
-            "nik=3174012304560001,", "3174 0123 0456 0001", "317401230456000", "0812-3456-7001", "(+62) 812.3456.7001",
-            "+6281234567001", "\u{0}81234567001\u{1}", "31740123045",
+            "nik=3174012304560001,",
+            "3174 0123 0456 0001",
+            "317401230456000",
+            "0812-3456-7001",
+            "(+62) 812.3456.7001",
+            "+6281234567001",
+            "\u{0}81234567001\u{1}",
+            "31740123045",
         ] {
             assert!(!secrets.found_in(leak.as_bytes()).is_empty(), "{leak}");
         }

@@ -8,8 +8,20 @@ use simulators::Expected;
 
 /// The contract's fields of a report.
 const CONTRACT: [&str; 14] = [
-    "run_id", "job", "run_date", "state", "started_at", "finished_at", "rows_read", "rows_selected", "outcomes",
-    "reasons", "fhir_requests", "retries", "duration_seconds", "rows_per_second",
+    "run_id",
+    "job",
+    "run_date",
+    "state",
+    "started_at",
+    "finished_at",
+    "rows_read",
+    "rows_selected",
+    "outcomes",
+    "reasons",
+    "fhir_requests",
+    "retries",
+    "duration_seconds",
+    "rows_per_second",
 ];
 
 /// The fields a report has besides.
@@ -17,7 +29,16 @@ const EXTRA: [&str; 4] = ["kind", "rows_open", "warnings", "sheet_changed_while_
 
 /// The fields of a row in a list, in their order.
 pub const ROW_FIELDS: [&str; 11] = [
-    "sheet_row", "run_date", "outcome", "reason", "column", "message", "warnings", "attempts", "nik_masked", "nik_hash",
+    "sheet_row",
+    "run_date",
+    "outcome",
+    "reason",
+    "column",
+    "message",
+    "warnings",
+    "attempts",
+    "nik_masked",
+    "nik_hash",
     "phone_masked",
 ];
 
@@ -32,7 +53,10 @@ pub fn check_report(report: &Value) {
         assert!(fields.contains_key(field), "{field} is missing in {report}");
     }
     for field in fields.keys() {
-        assert!(CONTRACT.contains(&field.as_str()) || EXTRA.contains(&field.as_str()), "{field} is not known");
+        assert!(
+            CONTRACT.contains(&field.as_str()) || EXTRA.contains(&field.as_str()),
+            "{field} is not known"
+        );
     }
     for (field, is_right) in [
         ("run_id", report["run_id"].as_str().is_some_and(|id| id.len() == 36)),
@@ -89,7 +113,10 @@ pub fn check_row(row: &Value) {
     assert_eq!(row["message"].is_string(), has_reason, "{row}");
     assert!(row["warnings"].is_array() && row["attempts"].is_u64(), "{row}");
     for masked in ["nik_masked", "phone_masked"] {
-        assert!(row[masked].is_null() || row[masked].as_str().is_some_and(|text| text.contains("***")), "{row}");
+        assert!(
+            row[masked].is_null() || row[masked].as_str().is_some_and(|text| text.contains("***")),
+            "{row}"
+        );
     }
 }
 

@@ -33,7 +33,8 @@ impl Sekmet {
         assert!(program.is_file(), "{} is missing; run first: scripts/install-sekmet", program.display());
         // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
+        let client =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
         for _ in 0..STARTS {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let port = free_port();
@@ -61,7 +62,8 @@ impl Sekmet {
                 let answer = client.get(&metadata).send();
                 async move { (ended, answer.await.map_err(|error| error.to_string())) }
             };
-            let (ended, _) = until("an answer of SEKMET", look, |(ended, answer)| ended.is_some() || answer.is_ok()).await;
+            let (ended, _) =
+                until("an answer of SEKMET", look, |(ended, answer)| ended.is_some() || answer.is_ok()).await;
             if ended.is_none() {
                 return Self { base_url, client, _child: child, _folder: folder };
             }
@@ -96,7 +98,8 @@ impl Sekmet {
     /// # Panics
     /// The server does not have it.
     pub async fn get(&self, id: &str) -> String {
-        let answer = self.client.get(format!("{}/Patient/{id}", self.base_url)).send().await.expect("an answer");
+        let answer =
+            self.client.get(format!("{}/Patient/{id}", self.base_url)).send().await.expect("an answer");
         assert!(answer.status().is_success(), "Patient/{id}: {}", answer.status());
         answer.text().await.expect("a body")
     }

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
+use serde_json::Value;
 use shared::ledger::RunId;
 use simulators::{DemoNight, NightOptions, Simulators, SimulatorsConfig};
 use tempfile::TempDir;
@@ -68,9 +70,39 @@ impl Site {
         self.settings.insert(variable.to_owned(), value.into());
     }
 
+    /// A variable as it is set now.
+    pub fn setting(&self, variable: &str) -> Option<String> {
+        self.settings.get(variable).cloned()
+    }
+
+    /// Sets a variable, or takes it away.
+    pub fn assign(&mut self, variable: &str, value: Option<String>) {
+        match value {
+            Some(value) => self.set(variable, value),
+            None => self.unset(variable),
+        }
+    }
+
     /// Takes a variable away.
     pub fn unset(&mut self, variable: &str) {
         self.settings.remove(variable);
+    }
+
+    /// Writes a Patient to the simulated FHIR server, as another client would.
+    ///
+    /// # Panics
+    /// The server refuses it.
+    pub async fn put(&self, patient: &Value) {
+        // An error means that a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
+        let url =
+            format!("{}/Patient/{}", self.simulators.fhir_url(), patient["id"].as_str().expect("an id"));
+        let request =
+            client.put(url).header("content-type", "application/fhir+json").header("x-api-key", API_KEY);
+        let answer = request.body(patient.to_string()).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.status());
     }
 
     /// Where the program runs, and where its database is unless a setting says otherwise.
@@ -102,7 +134,12 @@ impl Site {
     /// `standalone` with these arguments, not started yet; it inherits nothing of this process's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("standalone"));
-        command.args(arguments).env_clear().envs(&self.settings).current_dir(self.work()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.settings)
+            .current_dir(self.work())
+            .stdin(Stdio::null());
         command
     }
 
@@ -153,6 +190,6 @@ pub fn mixed(seed: u64, rows_today: usize) -> DemoNight {
 }
 
 /// The run id of a report.
-pub fn run_id(report: &serde_json::Value) -> RunId {
+pub fn run_id(report: &Value) -> RunId {
     report["run_id"].as_str().and_then(|id| id.parse().ok()).expect("a report has a run id")
 }

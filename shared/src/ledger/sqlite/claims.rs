@@ -8,7 +8,7 @@ use super::convert::{needed, order};
 use super::{Sql as _, micros};
 use crate::data_key::KeyedHash;
 use crate::domain::Outcome;
-use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey, RunKind};
+use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey};
 
 struct Stored {
     state: String,
@@ -48,8 +48,8 @@ fn claim_one(
         return Ok(Claim::Leased { left: micros_left(until, now) });
     }
     row.claimed.intent = standing_intent(db, request.key)?;
-    let overtaken = if row.claimed.kind == RunKind::Night { overtaken(db, &row)? } else { None };
-    match overtaken {
+    // A dry run too: it tells what a night would do now.
+    match overtaken(db, &row)? {
         // A write of ours may have gone through after the newer success: the worker has to look.
         Some(Outcome::Superseded) if row.claimed.intent.is_some() => row.claimed.superseded = true,
         Some(outcome) => {

@@ -79,7 +79,11 @@ pub(super) fn instant(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Ti
 
 /// The three columns that name a row.
 pub(super) fn row_key(row: &Row<'_>) -> rusqlite::Result<RowKey> {
-    Ok(RowKey { run: row.get("run_id")?, sheet_row: row.get("sheet_row")?, generation: row.get("generation")? })
+    Ok(RowKey {
+        run: row.get("run_id")?,
+        sheet_row: row.get("sheet_row")?,
+        generation: row.get("generation")?,
+    })
 }
 
 /// Run date and snapshot order.

@@ -26,9 +26,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, RowMessage, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey, RowView, Run, RunId,
-    RunSummary, Seeded, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
+    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
+    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
 };
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
@@ -87,7 +87,9 @@ impl SqliteLedger {
                 Err(TryLockError::WouldBlock) => {
                     return Err(LedgerError::InUse { path: path.to_owned(), lock: lock_path });
                 }
-                Err(TryLockError::Error(source)) => return Err(LedgerError::File { path: lock_path, source }),
+                Err(TryLockError::Error(source)) => {
+                    return Err(LedgerError::File { path: lock_path, source });
+                }
             }
         }
         drop(open_private(path)?);
@@ -124,7 +126,8 @@ impl SqliteLedger {
         T: Send + 'static,
         F: FnOnce(&Connection, i64) -> Result<T, LedgerError> + Send + 'static,
     {
-        let writer = self.writer.as_ref().ok_or_else(|| failed(doing, "it was opened only to be looked at"))?;
+        let writer =
+            self.writer.as_ref().ok_or_else(|| failed(doing, "it was opened only to be looked at"))?;
         // The clock is read when the job runs: a job that queued for long must not judge leases by old time.
         let clock = self.clock.clone();
         writer.write(doing, move |db| job(db, clock.micros())).await
@@ -210,9 +213,16 @@ fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
 
 #[async_trait]
 impl Ledger for SqliteLedger {
-    async fn lock(&self, job: &str, date: RunDate, holder: &str, lease: Duration) -> Result<LockAttempt, LedgerError> {
+    async fn lock(
+        &self,
+        job: &str,
+        date: RunDate,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<LockAttempt, LedgerError> {
         let (job, holder) = (job.to_owned(), holder.to_owned());
-        self.write("take the run lock", move |db, now| runs::lock(db, now, (&job, date, &holder), lease)).await
+        self.write("take the run lock", move |db, now| runs::lock(db, now, (&job, date, &holder), lease))
+            .await
     }
 
     async fn renew_lock(&self, fence: &Fence, lease: Duration) -> Result<bool, LedgerError> {
@@ -235,9 +245,17 @@ impl Ledger for SqliteLedger {
         self.write("seed rows", move |db, now| runs::seed(db, now, &fence, run, rows)).await
     }
 
-    async fn complete_snapshot(&self, fence: &Fence, run: RunId, snapshot: Snapshot) -> Result<(), LedgerError> {
+    async fn complete_snapshot(
+        &self,
+        fence: &Fence,
+        run: RunId,
+        snapshot: Snapshot,
+    ) -> Result<(), LedgerError> {
         let fence = fence.clone();
-        self.write("complete a snapshot", move |db, now| runs::complete_snapshot(db, now, &fence, run, snapshot)).await
+        self.write("complete a snapshot", move |db, now| {
+            runs::complete_snapshot(db, now, &fence, run, snapshot)
+        })
+        .await
     }
 
     async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError> {
@@ -263,7 +281,8 @@ impl Ledger for SqliteLedger {
 
     async fn note_published(&self, rows: &[RowKey], stale_after: Duration) -> Result<(), LedgerError> {
         let rows = rows.to_vec();
-        self.write("note published rows", move |db, now| due::note_published(db, now, &rows, stale_after)).await
+        self.write("note published rows", move |db, now| due::note_published(db, now, &rows, stale_after))
+            .await
     }
 
     async fn forget_published(&self, run: RunId) -> Result<(), LedgerError> {
@@ -316,7 +335,12 @@ impl LedgerView for SqliteLedger {
         self.read("list unfinished runs", move |db| views::unfinished_runs(db, &job, date)).await
     }
 
-    async fn runs(&self, job: &str, date: Option<RunDate>, limit: u32) -> Result<Vec<RunSummary>, LedgerError> {
+    async fn runs(
+        &self,
+        job: &str,
+        date: Option<RunDate>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, LedgerError> {
         let job = job.to_owned();
         self.read("list runs", move |db| views::runs(db, &job, date, limit)).await
     }
@@ -333,17 +357,31 @@ impl LedgerView for SqliteLedger {
         self.read("ask whether a run is settled", move |db| views::is_settled(db, run)).await
     }
 
-    async fn rows(&self, run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Result<Vec<RowView>, LedgerError> {
+    async fn rows(
+        &self,
+        run: RunId,
+        filter: &RowFilter,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<RowView>, LedgerError> {
         let filter = filter.clone();
         self.read("list rows", move |db| views::rows(db, run, &filter, after, limit)).await
     }
 
-    async fn dead_letters(&self, filter: &Replay, after: i64, limit: u32) -> Result<Vec<DeadLetterView>, LedgerError> {
+    async fn dead_letters(
+        &self,
+        filter: &Replay,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterView>, LedgerError> {
         let filter = filter.clone();
         self.read("list dead letters", move |db| views::dead_letters(db, &filter, after, limit)).await
     }
 
-    async fn newest_success(&self, nik: &KeyedHash) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError> {
+    async fn newest_success(
+        &self,
+        nik: &KeyedHash,
+    ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError> {
         let nik = nik.clone();
         self.read("read the newest success", move |db| views::newest_success(db, &nik)).await
     }

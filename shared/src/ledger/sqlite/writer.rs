@@ -35,7 +35,8 @@ impl Writer {
         let (jobs, queue) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new().name("ledger-writer".into()).spawn(move || {
             while let Ok(first) = queue.recv() {
-                let batch = std::iter::once(first).chain(queue.try_iter().take(JOBS_PER_TRANSACTION - 1)).collect();
+                let batch =
+                    std::iter::once(first).chain(queue.try_iter().take(JOBS_PER_TRANSACTION - 1)).collect();
                 run(&mut connection, batch);
             }
         })?;

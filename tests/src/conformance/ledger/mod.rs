@@ -125,7 +125,7 @@ macro_rules! ledger_cases {
                 a_reapplying_run_of_an_older_date_is_superseded_all_the_same,
                 outcomes_without_a_write_are_no_success,
                 a_dry_run_changes_no_record,
-                a_dry_run_looks_even_at_what_is_applied,
+                a_dry_run_is_told_what_a_night_would_be_told,
             }
             intents {
                 a_standing_intent_comes_with_the_next_claim,

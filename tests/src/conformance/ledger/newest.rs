@@ -174,10 +174,13 @@ pub(super) async fn a_dry_run_changes_no_record(stage: Stage) {
     assert_newest(&stage, 1, Some((night, 1))).await;
 }
 
-pub(super) async fn a_dry_run_looks_even_at_what_is_applied(stage: Stage) {
-    let night = stage.night(ON, &[(2, 1, 1)]).await;
+pub(super) async fn a_dry_run_is_told_what_a_night_would_be_told(stage: Stage) {
+    let night = stage.night(ON, &[(2, 1, 1), (3, 2, 2)]).await;
     stage.finish(night, 2, Outcome::Updated).await;
-    let dry = stage.run_of(ON, RunKind::DryRun, Selection::default(), &[(2, 1, 1)]).await;
-    stage.finish(dry, 2, Outcome::Unchanged).await;
+    let newer = stage.night(NEXT, &[(2, 2, 3)]).await;
+    stage.finish(newer, 2, Outcome::Updated).await;
+    let dry = stage.run_of(ON, RunKind::DryRun, Selection::default(), &[(2, 1, 1), (3, 2, 2)]).await;
+    assert!(matches!(stage.ask(key(dry, 2), 0).await, Claim::Settled(Some(Outcome::SkippedAlreadyApplied))));
+    assert!(matches!(stage.ask(key(dry, 3), 0).await, Claim::Settled(Some(Outcome::Superseded))));
     assert_newest(&stage, 1, Some((night, 1))).await;
 }

@@ -147,7 +147,10 @@ async fn time_outs_of_one_round_trip_cut_once() {
         limits.push(limiter.snapshot().limit);
     }
     limits.dedup();
-    assert!(limits.len() == 2 && limits[1] < 13.0, "the first few are taken for noise, the rest cut once: {limits:?}");
+    assert!(
+        limits.len() == 2 && limits[1] < 13.0,
+        "the first few are taken for noise, the rest cut once: {limits:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,7 +96,11 @@ impl Server {
                 let mut inside = self.inside.borrow_mut();
                 inside.in_flight -= 1;
                 let failing = inside.failing;
-                if failing > 0.0 && inside.random.random_bool(failing) { Answer::Failed } else { Answer::Done }
+                if failing > 0.0 && inside.random.random_bool(failing) {
+                    Answer::Failed
+                } else {
+                    Answer::Done
+                }
             }
             None => {
                 sleep(Duration::from_millis(10)).await;

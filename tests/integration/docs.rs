@@ -1,0 +1,257 @@
+//! The documents against the code: names, lists and paths. What a sentence claims is not tested here.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory as _, Parser as _};
+use producer::flags::Cli;
+use producer::{Signal, Status};
+use shared::domain::{Outcome, Reason, Warning};
+use shared::ledger::RunState;
+use shared::settings::Settings;
+
+/// What only `standalone` knows; its own type is private to the program.
+#[derive(Debug, Args)]
+struct StandaloneFlags {
+    #[arg(long)]
+    demo: bool,
+}
+
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "docs/state-machine.md", "docs/data-model.md", "docs/decisions.md"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The lines within code fences, and those outside.
+fn fenced(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut code, mut prose, mut inside) = (Vec::new(), Vec::new(), false);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = !inside;
+        } else if inside {
+            code.push(line);
+        } else {
+            prose.push(line);
+        }
+    }
+    (code, prose)
+}
+
+/// The rows of every table whose first header cell is `header`, cell by cell.
+fn tables(text: &str, header: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let (mut rows, mut inside) = (Vec::new(), false);
+    for line in text.lines() {
+        if !line.starts_with('|') {
+            inside = false;
+        } else if cells(line)[0] == header {
+            inside = true;
+        } else if inside && !line.starts_with("| ---") {
+            rows.push(cells(line));
+        }
+    }
+    assert!(!rows.is_empty(), "no table of {header}");
+    rows
+}
+
+/// The first code span of each row's first cell.
+fn names(text: &str, header: &str) -> BTreeSet<String> {
+    tables(text, header).iter().map(|row| first_span(&row[0]).to_owned()).collect()
+}
+
+fn first_span(cell: &str) -> &str {
+    cell.split('`').nth(1).unwrap_or(cell)
+}
+
+fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_begins_with_two_commands_that_the_makefile_has() {
+    let readme = read("README.md");
+    let (code, _) = fenced(&readme);
+    let commands: Vec<_> = code.iter().take(2).map(|line| line.split('#').next().unwrap().trim()).collect();
+    assert_eq!(commands, ["make demo", "make test"]);
+    let makefile = read("Makefile");
+    for target in ["demo", "test", "test-all"] {
+        assert!(makefile.lines().any(|line| line.starts_with(&format!("{target}:"))), "no target {target}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_flag_and_no_other() {
+    let command = Cli::<StandaloneFlags>::command();
+    let mut flags = words(command.get_arguments().filter_map(|flag| flag.get_long()));
+    flags.extend(words(["help", "version"]));
+    let readme = read("README.md");
+    let documented = names(&readme, "flag");
+    let documented =
+        words(documented.iter().map(|flag| flag.trim_start_matches("--").split(' ').next().unwrap()));
+    assert_eq!(documented, flags);
+
+    let lists = tables(&readme, "list");
+    let listed = words(lists.iter().map(|row| first_span(&row[0]).split(' ').next().unwrap()));
+    assert_eq!(listed, words(command.get_subcommands().map(clap::Command::get_name)));
+    for list in command.get_subcommands() {
+        let row =
+            lists.iter().find(|row| row[0].starts_with(&format!("`{}", list.get_name()))).unwrap().join(" ");
+        for flag in list.get_arguments().filter_map(|flag| flag.get_long()).filter(|flag| *flag != "output") {
+            assert!(row.contains(&format!("`--{flag}")), "{} --{flag} is not in the README", list.get_name());
+        }
+    }
+}
+
+#[test]
+fn every_command_line_of_the_readme_is_understood() {
+    let readme = read("README.md");
+    let (code, _) = fenced(&readme);
+    let lines: Vec<_> = code.into_iter().filter(|line| line.starts_with("standalone")).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let cli = Cli::<StandaloneFlags>::try_parse_from(line.split_whitespace());
+        let checked = cli.map_err(|error| error.to_string()).and_then(|cli| cli.run.check());
+        assert_eq!(checked, Ok(()), "{line}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_setting_and_no_other() {
+    let looked_up = RefCell::new(BTreeSet::new());
+    let settings = Settings::read(&|name| {
+        looked_up.borrow_mut().insert(name.to_owned());
+        None
+    });
+    assert!(settings.is_ok());
+    assert_eq!(names(&read("README.md"), "variable"), looked_up.into_inner());
+}
+
+#[test]
+fn the_readme_names_every_word_of_a_report_and_no_other() {
+    let readme = read("README.md");
+    assert_eq!(names(&readme, "outcome"), words(Outcome::ALL.iter().map(|outcome| outcome.as_str())));
+    assert_eq!(names(&readme, "reason"), words(Reason::ALL.iter().map(|reason| reason.as_str())));
+    assert_eq!(names(&readme, "warning"), words(Warning::ALL.iter().map(|warning| warning.as_str())));
+}
+
+#[test]
+fn the_readme_names_every_exit_status_and_no_other() {
+    let statuses = [
+        Status::Done,
+        Status::Failed,
+        Status::BadSettings,
+        Status::DeadLetters,
+        Status::Locked,
+        Status::Stopped,
+        Status::Interrupted(Signal::Interrupt),
+        Status::Interrupted(Signal::Terminate),
+    ];
+    let codes: BTreeSet<_> = statuses.iter().map(|status| status.code().to_string()).collect();
+    assert_eq!(names(&read("README.md"), "status"), codes);
+}
+
+#[test]
+fn every_path_that_a_document_names_is_there() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let (_, prose) = fenced(&text);
+        let prose = prose.join("\n");
+        for span in prose.split('`').skip(1).step_by(2).filter(|span| is_path(span)) {
+            assert!(root().join(span).exists(), "{document} names {span}, which is not there");
+        }
+        for link in prose.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = root().join(document).parent().unwrap().join(path);
+            assert!(target.is_file(), "{document} links to {link}, which is not there");
+            let headings = std::fs::read_to_string(&target).unwrap();
+            let found =
+                headings.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == anchor);
+            assert!(anchor.is_empty() || found, "{document} links to {link}, a heading that is not there");
+        }
+    }
+}
+
+/// Whether a code span is meant as a path of this repository.
+fn is_path(span: &str) -> bool {
+    let plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    let at_root =
+        !span.contains('/') && (span.ends_with(".toml") || span.ends_with(".md") || span == "Makefile");
+    let first = span.split('/').next().unwrap();
+    let ours = [
+        ".ci",
+        "docs",
+        "migrations",
+        "producer",
+        "scripts",
+        "shared",
+        "simulators",
+        "standalone",
+        "tests",
+        "worker",
+    ];
+    plain && (at_root || (span.contains('/') && ours.contains(&first)))
+}
+
+/// A heading's anchor, as code forges make it.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == ' ');
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn the_data_model_names_every_table_column_and_index_and_no_other() {
+    let db = rusqlite::Connection::open_in_memory().unwrap();
+    let mut migrations: Vec<_> = std::fs::read_dir(root().join("migrations/sqlite"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    // V2 before V10.
+    migrations.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    for migration in migrations {
+        db.execute_batch(&std::fs::read_to_string(migration).unwrap()).unwrap();
+    }
+    let ask = |sql: &str| -> BTreeSet<String> {
+        let mut found = db.prepare(sql).unwrap();
+        found.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let text = read("docs/data-model.md");
+    let sections: Vec<_> = text.split("\n### `").skip(1).collect();
+    let documented = words(sections.iter().map(|section| section.split('`').next().unwrap()));
+    assert_eq!(documented, ask("SELECT name FROM sqlite_master WHERE type = 'table'"));
+    for section in sections {
+        let table = section.split('`').next().unwrap();
+        let columns = ask(&format!("SELECT name FROM pragma_table_info('{table}')"));
+        assert_eq!(names(section, "column"), columns, "{table}");
+    }
+    let indexes = ask("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL");
+    assert_eq!(names(&text, "index"), indexes);
+}
+
+#[test]
+fn the_state_machine_names_every_state_and_no_other() {
+    let text = read("docs/state-machine.md");
+    assert_eq!(names(&text, "run state"), words(RunState::ALL.iter().map(|state| state.as_str())));
+    let migration = read("migrations/sqlite/V1__ledger.sql");
+    let table = migration.split("CREATE TABLE row (").nth(1).unwrap();
+    let states = table.split("CHECK (state IN (").nth(1).unwrap().split(')').next().unwrap();
+    let states = words(states.split(',').map(|state| state.trim().trim_matches('\'')));
+    assert_eq!(names(&text, "state"), states);
+    let (drawn, _) = fenced(&text);
+    let drawn = drawn.join("\n");
+    for state in states.iter().map(String::as_str).chain(RunState::ALL.iter().map(|state| state.as_str())) {
+        assert!(drawn.contains(&format!("{state}:")), "no arrow leads to {state}");
+    }
+}

@@ -1,0 +1,55 @@
+//! Several workers, and several nights, at the same time.
+
+use std::time::Duration;
+
+use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate};
+use tests::night::{DATE, LATER, Scene, whole};
+
+#[tokio::test]
+async fn two_workers_end_a_night_as_one_does() {
+    let night = DemoNight::build(3, DATE, &NightOptions::sized(500, 300)).expect("the parts fit");
+    let mut scene = Scene::of(&night).await;
+    scene.workers = 2;
+    let ended = scene.night().await;
+    let expected = night.expected();
+    for (outcome, rows) in &ended.reports[0].outcomes {
+        assert_eq!(*rows, expected.outcome(outcome), "{outcome}");
+    }
+    assert_eq!(scene.simulators.snapshot().writes_beyond_first, 0);
+    scene.check().await;
+}
+
+#[tokio::test]
+async fn two_workers_write_nothing_twice_where_replies_are_lost() {
+    let mut scene = Scene::people(120).await;
+    scene.workers = 2;
+    scene.type_everybody(0..120, 0);
+    scene.simulators.set_faults(FaultPlan { applied_reply_lost: Rate::of(0.2), ..FaultPlan::default() });
+    scene.night().await;
+    assert_eq!(scene.simulators.snapshot().writes_beyond_first, 0);
+    assert!(scene.endings().await.iter().all(|ending| ending.outcome.as_str() == "updated"));
+    scene.check().await;
+}
+
+#[tokio::test]
+async fn nights_of_two_dates_side_by_side_end_with_the_newer_numbers() {
+    let mut scene = Scene::people(40).await;
+    scene.set("FHIR_TIMEOUT", "1s");
+    // A row whose NIK is taken waits for the end of that lease.
+    scene.tuning.lease_margin = Duration::from_millis(300);
+    let rows: Vec<_> = (0..40).flat_map(|person| [(person, 0, DATE), (person, 1, LATER)]).collect();
+    scene.type_rows(&rows);
+    scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(2.0), ..FaultPlan::default() });
+    let older = scene.open().await;
+    let newer = older.companion();
+    let order = whole();
+    let both = async { tokio::join!(older.night(DATE, &order), newer.night(LATER, &order)) };
+    let (older_ended, newer_ended) = Box::pin(both).await;
+    let (older_ended, newer_ended) = (older_ended.expect("a night"), newer_ended.expect("a night"));
+    drop((older, newer));
+    assert_eq!(newer_ended.reports[0].outcomes["updated"], 40);
+    let outcomes = &older_ended.reports[0].outcomes;
+    assert_eq!(outcomes["updated"] + outcomes["superseded"], 40, "{outcomes:?}");
+    scene.assert_numbers(0..40, 1);
+    scene.check().await;
+}

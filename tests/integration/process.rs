@@ -1,0 +1,16 @@
+//! `standalone` and `simulators` as an operator starts them: exit statuses, standard output, signals, `kill -9`,
+//! files, lists, a terminal, and a FHIR server nobody here wrote.
+
+mod dates;
+mod files;
+mod interrupted;
+mod killed;
+mod lists;
+mod locked;
+mod personal_data;
+mod refused;
+mod replays;
+mod sekmet;
+mod simulators;
+mod stopped;
+mod terminal;

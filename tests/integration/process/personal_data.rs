@@ -1,0 +1,96 @@
+//! No NIK and no number in clear: not in the database's files, not in a log at its most talkative, not in what is
+//! printed, not in the process list.
+
+use std::path::Path;
+
+use simulators::{DemoNight, FaultPlan, Latency, Population, Rate};
+use tests::process::{DATE, Secrets, Site, check_night, mixed};
+
+use super::interrupted::written;
+
+/// Everybody's NIK and numbers, and those that the sheet's rows bring in.
+fn secrets(night: &DemoNight) -> Secrets {
+    let people = night.population();
+    // Beyond the last one: the NIKs nobody has, and the second ones of cells that hold two.
+    let unknown = usize::try_from(night.expected().outcome("skipped_not_found")).expect("few");
+    let known = 0..people.len() + unknown;
+    let second = known.clone().map(|index| Population::LARGEST - 1 - index);
+    let niks = known.clone().chain(second).map(|index| people.nik(index));
+    let numbers = known.flat_map(|index| {
+        let new = (0..3).map(move |which| people.new_mobile(index, which));
+        people.current_mobile(index).into_iter().chain(new)
+    });
+    Secrets::of(niks, numbers)
+}
+
+fn search(folder: &Path, secrets: &Secrets, least: u64) {
+    let mut searched = 0;
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).expect("a file");
+        let found = secrets.found_in(&bytes);
+        assert!(found.is_empty(), "{} leaks in {}: {:?}", found.len(), path.display(), found.first());
+        searched += bytes.len() as u64;
+    }
+    assert!(searched > least, "only {searched} bytes were searched in {}", folder.display());
+}
+
+async fn stays_inside(seed: u64, log: &str) {
+    let night = mixed(seed, 400);
+    let secrets = secrets(&night);
+    let mut site = Site::of(&night).await;
+    // The search itself works: the export holds them all.
+    let export = site.file("export.csv", "");
+    night.write_csv(&export).expect("an export");
+    assert!(secrets.found_in(&std::fs::read(&export).expect("a file")).len() > 400);
+
+    site.set("RUST_LOG", log);
+    site.set("LOG_FORMAT", "json");
+    site.simulators.set_faults(FaultPlan {
+        latency: Latency::fixed(20.0),
+        error_500: Rate::of(0.05),
+        reset: Rate::of(0.05),
+        ..FaultPlan::default()
+    });
+    // Killed in the middle, so that the write-ahead log is searched as well.
+    let running = site.start_night();
+    written(&site, 100).await;
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", running.id())).expect("a running process");
+    let environment = std::fs::read(format!("/proc/{}/environ", running.id())).expect("a running process");
+    assert!(running.kill().await);
+    search(&site.work(), &secrets, 100_000);
+    for process_list in [arguments, environment] {
+        assert!(!process_list.is_empty() && secrets.found_in(&process_list).is_empty());
+    }
+
+    check_night(&site.night().await.expect(3).object(), night.expected());
+    for list in [&["rows", DATE][..], &["dead-letters"], &["runs"]] {
+        for form in ["json", "csv", "text"] {
+            site.run(&[list, &["--output", form]].concat()).await.expect(0);
+        }
+    }
+    site.run(&["--replay-dlq", "--output", "json"]).await.expect(3);
+    let nik = night.population().nik(0);
+    site.run_with_input(&["--nik", "-", "--date", DATE], &format!("{nik}\n")).await.expect(3);
+    site.run_with_input(&["--nik", "-", "--date", DATE], &format!("{nik}1\n")).await.expect(2);
+    search(&site.work(), &secrets, 100_000);
+    search(&site.output(), &secrets, 100_000);
+    let files = site.files();
+    for file in ["nightly-sync.db", "nightly-sync.db.key"] {
+        assert!(files.iter().any(|name| name == file), "{file} is not among {files:?}");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(site.work().join(file)).expect("a file").permissions(),
+        );
+        assert_eq!(mode & 0o077, 0, "{file} can be read by others");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_personal_is_kept_or_logged_in_clear_at_debug() {
+    stays_inside(91, "debug").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_personal_is_kept_or_logged_in_clear_at_trace() {
+    stays_inside(92, "trace").await;
+}
