@@ -69,7 +69,7 @@ CREATE TABLE intent (
   run_id        BLOB NOT NULL,
   sheet_row     INTEGER NOT NULL,
   generation    INTEGER NOT NULL,
-  patient_id    TEXT NOT NULL,
+  patient_id    TEXT NOT NULL,                   -- sealed, in Base64: some servers use the NIK as id
   version_id    TEXT NOT NULL,
   sealed_before BLOB NOT NULL,
   intended_at   INTEGER NOT NULL,

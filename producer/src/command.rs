@@ -41,7 +41,16 @@ pub fn asked_for(flags: &RunFlags) -> Result<Vec<Person>, NikFlagError> {
     niks::from_stdin(&flags.nik)
 }
 
-/// Carries a command out and prints its reports to `out`; `signal` tells which one interrupted it.
+/// What a command has to print at its end: [`print`] does it.
+#[derive(Debug)]
+pub enum Said {
+    /// A run's report.
+    Report(Box<Report>),
+    /// Anything else, in its final form.
+    Text(Vec<u8>),
+}
+
+/// Carries a command out and adds what it has to print to `said`; `signal` tells which one interrupted it.
 pub async fn execute(
     producer: &Producer,
     flags: &RunFlags,
@@ -49,20 +58,23 @@ pub async fn execute(
     columns: &ColumnNames,
     stop: &CancellationToken,
     signal: impl Fn() -> Option<Signal>,
-    out: &mut dyn Write,
+    said: &mut Vec<Said>,
 ) -> Result<Status, CommandError> {
     if flags.replay_dlq {
-        return replay(producer, flags, niks, columns, stop, signal, out).await;
+        let mut text = Vec::new();
+        let status = replay(producer, flags, niks, columns, stop, signal, &mut text).await;
+        said.push(Said::Text(text));
+        return status;
     }
     let mut status = Status::Done;
     if flags.resume {
         match producer.resume(flags.date, stop).await? {
-            Some(ended) => status = print(producer, &ended, flags.output, &signal, out)?,
+            Some(ended) => status = conclude(ended, &signal, said),
             None => match producer.last_report(flags.date).await? {
                 Some(report) => {
                     tracing::info!("nothing is unfinished; this is the last report");
-                    print_report(producer, &report, flags.output, out)?;
                     status = report.status();
+                    said.push(Said::Report(Box::new(report)));
                 }
                 None => tracing::info!("nothing is unfinished, and there is no run to report"),
             },
@@ -79,8 +91,9 @@ pub async fn execute(
     };
     for date in dates(producer, flags) {
         let ended = producer.night(date, &order, stop).await?;
-        status = status.and(print(producer, &ended, flags.output, &signal, out)?);
-        if ended.halt.is_some() {
+        let is_halted = ended.halt.is_some();
+        status = status.and(conclude(ended, &signal, said));
+        if is_halted {
             break;
         }
     }
@@ -160,30 +173,36 @@ fn halt_status(halt: &Halt, signal: &impl Fn() -> Option<Signal>) -> Status {
     }
 }
 
-fn print(
-    producer: &Producer,
-    ended: &Ended,
-    output: Output,
-    signal: &impl Fn() -> Option<Signal>,
-    out: &mut dyn Write,
-) -> Result<Status, CommandError> {
-    for report in &ended.reports {
-        print_report(producer, report, output, out)?;
-    }
-    Ok(match &ended.halt {
+fn conclude(ended: Ended, signal: &impl Fn() -> Option<Signal>, said: &mut Vec<Said>) -> Status {
+    let status = match &ended.halt {
         Some(halt) => halt_status(halt, signal),
         None => ended.status(),
-    })
+    };
+    said.extend(ended.reports.into_iter().map(|report| Said::Report(Box::new(report))));
+    status
 }
 
-fn print_report(
+/// Prints what a command has to say. A run that is not closed is counted again: workers that drained since it
+/// was halted have finished rows.
+pub async fn print(
     producer: &Producer,
-    report: &Report,
     output: Output,
+    said: Vec<Said>,
     out: &mut dyn Write,
-) -> std::io::Result<()> {
-    match output {
-        Output::Json => writeln!(out, "{}", report.json()),
-        Output::Text | Output::Csv => writeln!(out, "{}", report.table(&producer.zone)),
+) -> Result<(), CommandError> {
+    for said in said {
+        let report = match said {
+            Said::Text(text) => {
+                out.write_all(&text)?;
+                continue;
+            }
+            Said::Report(report) if report.finished_at.is_some() => *report,
+            Said::Report(report) => producer.report_again(&report).await?.unwrap_or(*report),
+        };
+        match output {
+            Output::Json => writeln!(out, "{}", report.json())?,
+            Output::Text | Output::Csv => writeln!(out, "{}", report.table(&producer.zone))?,
+        }
     }
+    Ok(())
 }

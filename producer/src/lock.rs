@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::domain::RunDate;
+use shared::error_chain;
 use shared::ledger::{Fence, Ledger, LedgerError, LockAttempt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -83,7 +84,10 @@ async fn renew(
                 return;
             }
             Ok(Err(error)) if Instant::now() < ends => {
-                tracing::warn!(error = %error, "the run lock could not be renewed; trying again");
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "the run lock could not be renewed; trying again"
+                );
             }
             Ok(Err(_)) | Err(_) => {
                 tracing::error!(run_date = %fence.date, "the run lock could not be renewed in time; this process stops");
@@ -98,7 +102,10 @@ impl RunLock {
     pub async fn give_back(self) {
         self.renewal.abort();
         if let Err(error) = self.ledger.unlock(&self.fence).await {
-            tracing::warn!(error = %error, "the run lock could not be given back; it runs out by itself");
+            tracing::warn!(
+                error = error_chain(&error),
+                "the run lock could not be given back; it runs out by itself"
+            );
         }
     }
 }

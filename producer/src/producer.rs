@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{DateOrder, Outcome, RowRules, RunDate};
+use shared::error_chain;
 use shared::ledger::{
     Act, Fence, Gate, GateKind, Ledger, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind,
     RunState, Selection,
@@ -210,10 +211,19 @@ impl Producer {
         result.map(|()| Some(ended))
     }
 
-    /// The report of the newest run of `date`, or of all.
+    /// The report of the same run as it stands now.
+    pub async fn report_again(&self, report: &Report) -> Result<Option<Report>, ProducerError> {
+        let Ok(id) = report.run_id.parse() else { return Ok(None) };
+        let Some(run) = self.ledger.run(id).await? else { return Ok(None) };
+        Ok(Some(Report::new(&run, &self.ledger.tally(id).await?, self.clock.now())))
+    }
+
+    /// The report of the newest night of `date`, or of all.
     pub async fn last_report(&self, date: Option<RunDate>) -> Result<Option<Report>, ProducerError> {
-        let runs = self.ledger.runs(&self.job, date, 1).await?;
-        Ok(runs.first().map(|summary| Report::new(&summary.run, &summary.tally, self.clock.now())))
+        // Dry runs in between are no nights; so many in a row are unlikely.
+        let runs = self.ledger.runs(&self.job, date, 100).await?;
+        let last = runs.iter().find(|summary| summary.run.kind == RunKind::Night);
+        Ok(last.map(|summary| Report::new(&summary.run, &summary.tally, self.clock.now())))
     }
 
     /// Replays dead letters and waits for the end of each.
@@ -383,8 +393,7 @@ pub struct Replayed {
 
 fn halted(error: SourceError) -> Result<Option<Halt>, ProducerError> {
     if error.is_systemic() {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        Ok(Some(Halt::Stopped(format!("{error}{cause}"))))
+        Ok(Some(Halt::Stopped(error_chain(&error))))
     } else {
         Err(ProducerError::Source(error))
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use shared::domain::Outcome;
-use shared::ledger::{Run, RunState, Tally};
+use shared::ledger::{Run, RunKind, RunState, Tally};
 
 use crate::status::Status;
 
@@ -80,11 +80,11 @@ impl Report {
         }
     }
 
-    /// The exit status that a finished run's report stands for.
+    /// The exit status that a finished run's report stands for. A dry run keeps no dead letters to look at.
     pub fn status(&self) -> Status {
         if self.state != RunState::Closed.as_str() {
             Status::Stopped
-        } else if self.count(Outcome::DeadLettered) > 0 {
+        } else if self.kind == RunKind::Night.as_str() && self.count(Outcome::DeadLettered) > 0 {
             Status::DeadLetters
         } else {
             Status::Done

@@ -175,6 +175,17 @@ impl DataKeys {
         out
     }
 
+    /// [`seal`](Self::seal) for a text column: in Base64.
+    pub fn seal_text(&self, place: &[u8], clear: &str) -> String {
+        STANDARD.encode(self.seal(place, clear.as_bytes()))
+    }
+
+    /// Opens what [`seal_text`](Self::seal_text) made for the same place.
+    pub fn open_text(&self, place: &[u8], sealed: &str) -> Result<String, DataKeyError> {
+        let sealed = STANDARD.decode(sealed).map_err(|_| DataKeyError::Broken)?;
+        String::from_utf8(self.open(place, &sealed)?).map_err(|_| DataKeyError::Broken)
+    }
+
     /// Opens what [`seal`](Self::seal) made for the same place.
     pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DataKeyError> {
         let (&id_bytes, rest) = sealed.split_first().ok_or(DataKeyError::Broken)?;

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod data_key;
 pub mod domain;
+mod error_chain;
 pub mod ledger;
 pub mod payload;
 pub mod queue;
@@ -14,3 +15,5 @@ pub mod secrets;
 pub mod settings;
 pub mod steward;
 pub mod telemetry;
+
+pub use error_chain::error_chain;

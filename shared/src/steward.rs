@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::error_chain;
 use crate::ledger::{DueTerms, Ledger, LedgerError, RunId};
 use crate::queue::{Queue, QueueError};
 
@@ -91,7 +92,7 @@ impl Steward {
             if let Err(error) = &round
                 && !failed_before
             {
-                tracing::warn!(error = %error, "publishing or closing failed; trying again");
+                tracing::warn!(error = error_chain(error), "publishing or closing failed; trying again");
             }
             failed_before = round.is_err();
             tokio::select! {

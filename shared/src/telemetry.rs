@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal as _;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -26,19 +28,20 @@ const CAPPED: [&str; 9] = [
 /// `format` says otherwise. Called once, by a program's `main`.
 pub fn start(format: Option<LogFormat>) {
     let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty());
-    let filter = CAPPED.iter().fold(
-        EnvFilter::try_new(asked.as_deref().unwrap_or("info,refinery_core=warn"))
-            .unwrap_or_else(|_| EnvFilter::new("info")),
-        |filter, capped| {
-            filter.add_directive(format!("{capped}=info").parse().expect("a crate's name and a level"))
-        },
-    );
+    let filter = EnvFilter::try_new(asked.as_deref().unwrap_or("info,refinery_core=warn"))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
-    let registry = tracing_subscriber::registry().with(filter);
+    // Not as directives of the filter: one that names a module of a crate is stronger than one for the crate.
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_harmless));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
         LogFormat::Text => registry.with(layer.with_ansi(terminal).with_target(false)).init(),
     }
+}
+
+fn is_harmless(metadata: &Metadata<'_>) -> bool {
+    let source = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !CAPPED.contains(&source)
 }

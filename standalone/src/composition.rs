@@ -13,6 +13,7 @@ use producer::{LockTerms, Producer, ProducerTerms, Sources};
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
+use shared::error_chain;
 use shared::ledger::Ledger;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::queue::{InProcessQueue, Queue};
@@ -76,7 +77,7 @@ pub async fn data_keys(settings: &Settings, database: &Path, make: bool) -> Resu
             SecretRef::File(path).resolve().await
         }
     };
-    let secret = secret.map_err(|error| bad("DATA_KEY", with_cause(&error)))?;
+    let secret = secret.map_err(|error| bad("DATA_KEY", error_chain(&error)))?;
     DataKeys::parse(&secret).map_err(|error| bad("DATA_KEY", error))
 }
 
@@ -136,7 +137,10 @@ impl ConfiguredSources {
                 })?;
             }
             SourceKind::Google { credentials, .. } if needed => {
-                credentials.resolve().await.map_err(|error| bad("GOOGLE_CREDENTIALS", with_cause(&error)))?;
+                credentials
+                    .resolve()
+                    .await
+                    .map_err(|error| bad("GOOGLE_CREDENTIALS", error_chain(&error)))?;
             }
             SourceKind::Google { .. } | SourceKind::Missing(_) => {}
         }
@@ -188,7 +192,7 @@ impl Sources for ConfiguredSources {
                 config.credentials = credentials
                     .resolve()
                     .await
-                    .map_err(|error| SourceError::Credentials { explanation: with_cause(&error) })?;
+                    .map_err(|error| SourceError::Credentials { explanation: error_chain(&error) })?;
                 Ok(Box::new(GoogleSource::new(config)))
             }
             SourceKind::Missing(what) => {
@@ -224,7 +228,7 @@ impl Fhir {
             .ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
         let (credentials, resolved) =
             Credentials::resolve(credential_sources(settings)?).await.map_err(|error| {
-                bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", with_cause(&error)))
+                bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", error_chain(&error)))
             })?;
         let config = FhirConfig {
             base_url,
@@ -237,7 +241,7 @@ impl Fhir {
             https_proxy: settings.http.https_proxy.clone(),
             no_proxy: settings.http.no_proxy.clone(),
         };
-        let invalid = |error: worker::fhir::BadConfig| BadSettings(with_cause(&error));
+        let invalid = |error: worker::fhir::BadConfig| BadSettings(error_chain(&error));
         let transport = reqwest_transport(&config).map_err(invalid)?;
         let client = FhirClient::new(&config, transport, clock.clone()).map_err(invalid)?;
         Ok(Self { client, credentials })
@@ -385,11 +389,4 @@ fn host() -> String {
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok())
         .map_or_else(|| "localhost".into(), |name| name.trim().to_owned())
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

@@ -14,6 +14,7 @@ use producer::listing::{Listing, ListingError};
 use producer::{Status, command};
 use shared::clock::Clock;
 use shared::domain::Language;
+use shared::error_chain;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{LedgerError, LedgerView as _, Replay, RowFilter};
 use shared::settings::Settings;
@@ -114,7 +115,7 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     let signals = Signals::listen();
     let drain = CancellationToken::new();
     let command = async {
-        let mut report = Vec::new();
+        let mut said = Vec::new();
         let ended = command::execute(
             &producer,
             flags,
@@ -122,11 +123,11 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
             &columns(settings),
             &signals.stop,
             || signals.first(),
-            &mut report,
+            &mut said,
         )
         .await;
         drain.cancel();
-        (ended, report)
+        (ended, said)
     };
     let abort = signals.abort.clone();
     let work = async {
@@ -140,9 +141,9 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
             () = async { give_up.await; std::future::pending::<()>().await } => {}
         }
     };
-    let ((ended, report), ()) = tokio::join!(command, work);
-    // Whatever stands in the report is printed, also when the command failed later.
-    if let Err(error) = std::io::stdout().write_all(&report) {
+    let ((ended, said), ()) = tokio::join!(command, work);
+    // Whatever there is to say is printed, also when the command failed later.
+    if let Err(error) = command::print(&producer, flags.output, said, &mut std::io::stdout()).await {
         return fail(&error);
     }
     match ended {
@@ -228,13 +229,6 @@ fn refuse(problems: &[String]) -> Status {
 }
 
 fn fail(error: &dyn std::error::Error) -> Status {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    tracing::error!(error = text, "failed; starting again carries the run on");
+    tracing::error!(error = error_chain(error), "failed; starting again carries the run on");
     Status::Failed
 }

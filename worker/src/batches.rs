@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::error_chain;
 use shared::ledger::{Burial, Claim, ClaimRequest, Intent, Ledger, LedgerError, Record, Recorded};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -74,8 +75,11 @@ where
                         }
                     }
                     Err(error) => {
-                        tracing::warn!(error = %error, source = ?std::error::Error::source(&error).map(ToString::to_string),
-                            rows = answers.len(), "the ledger failed; these rows are tried again");
+                        tracing::warn!(
+                            error = error_chain(&error),
+                            rows = answers.len(),
+                            "the ledger failed; these rows are tried again"
+                        );
                         for answer in answers {
                             let _ = answer.send(Err(LedgerFailed));
                         }

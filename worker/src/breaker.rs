@@ -143,3 +143,42 @@ impl Breaker {
         self.streaks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use shared::ledger::RunId;
+
+    use super::*;
+
+    /// What these rows are told, failing one after the other.
+    async fn fail(breaker: &Breaker, rows: std::ops::Range<u32>) -> Vec<Blame> {
+        let run = RunId::new(Timestamp::UNIX_EPOCH);
+        let mut told = Vec::new();
+        for sheet_row in rows {
+            let row = RowKey { run, sheet_row, generation: 1 };
+            told.push(breaker.blame(Operation::Update, Kind::Forbidden, row).await);
+        }
+        told
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_fails_after_the_server_was_blamed_fails_for_the_same_reason() {
+        let breaker = Breaker::new(BreakerTerms::default());
+        use Blame::{Server, Unknown};
+        assert_eq!(fail(&breaker, 0..7).await, [Unknown, Unknown, Server, Server, Server, Server, Server]);
+        breaker.start_over();
+        assert_eq!(fail(&breaker, 7..9).await, [Unknown, Unknown], "a new streak");
+        breaker.succeeded(Operation::Update);
+        assert_eq!(fail(&breaker, 9..12).await, [Unknown, Unknown, Server]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_is_to_blame_where_another_succeeds_after_it() {
+        let breaker = Breaker::new(BreakerTerms::default());
+        let (told, ()) = tokio::join!(fail(&breaker, 0..1), async { breaker.succeeded(Operation::Update) });
+        assert_eq!(told, [Blame::Row]);
+        let (told, ()) = tokio::join!(fail(&breaker, 1..2), async { breaker.succeeded(Operation::Search) });
+        assert_eq!(told, [Blame::Unknown], "a success of another operation says nothing");
+    }
+}

@@ -2,6 +2,7 @@
 //! have been rotated.
 
 use secrecy::{ExposeSecret as _, SecretString};
+use shared::error_chain;
 use shared::secrets::{SecretError, SecretRef};
 use tokio::sync::Mutex;
 
@@ -51,11 +52,16 @@ impl Credentials {
                             *known = fresh;
                             renewed = true;
                         }
-                        Err(error) => tracing::warn!(error = %error, "a rotated credential cannot be used"),
+                        Err(error) => {
+                            tracing::warn!(error = error_chain(&error), "a rotated credential cannot be used")
+                        }
                     }
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(error = %error, "a refused credential cannot be resolved again"),
+                Err(error) => tracing::warn!(
+                    error = error_chain(&error),
+                    "a refused credential cannot be resolved again"
+                ),
             }
         }
         if renewed {

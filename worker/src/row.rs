@@ -8,6 +8,7 @@ use std::time::Duration;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::domain::{Nik, Outcome, PhoneNumber, Reason, Warning};
+use shared::error_chain;
 use shared::ledger::{
     Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowKey, RowMessage, RunKind,
     Settlement,
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::batches::{Batches, LedgerFailed};
 use crate::fhir::{Change, Failure, Found, Operation, Patient, PatientId, Reading, TelecomPolicy};
-use crate::server::{Account, Server, Stop, describe};
+use crate::server::{Account, Server, Stop};
 
 /// Writes that lose against somebody else's before the row gives up.
 const CONFLICTS: u32 = 3;
@@ -78,7 +79,7 @@ impl Rows {
         let how = self.carry(&delivery.message).await;
         if let Err(error) = delivery.settle(how).await {
             // It comes again, and the ledger knows what is done.
-            tracing::debug!(error = %error, "a delivery could not be settled");
+            tracing::debug!(error = error_chain(&error), "a delivery could not be settled");
         }
     }
 
@@ -118,6 +119,8 @@ impl Rows {
             Err(stop) => End::Settled(self.settlement(claimed, stop).await),
         };
         let End::Settled(settlement) = end else { return Settle::Done };
+        tracing::debug!(run_id = %claimed.key.run, sheet_row = claimed.key.sheet_row, nik = %work.nik,
+            nik_hash = claimed.nik.short(), settlement = settlement.as_str(), "row");
         let record = Record {
             key: claimed.key,
             epoch: claimed.epoch,
@@ -172,7 +175,7 @@ impl Rows {
             Stop::Paused => Settlement::Returned,
             Stop::Later(after, error) => Settlement::Retry { after, counted: false, error },
             Stop::Refused(failure) => {
-                Settlement::Failed { reason: Reason::RejectedByServer, error: describe(&failure) }
+                Settlement::Failed { reason: Reason::RejectedByServer, error: error_chain(&failure) }
             }
             Stop::Retry(error) => {
                 let attempts = claimed.attempts + 1;
@@ -182,9 +185,11 @@ impl Rows {
                 }
                 // The last look before a dead letter: if not even an impossible NIK can be searched, it is not
                 // the row.
-                match self.server.probe().await {
-                    Ok(()) => Settlement::Failed { reason: Reason::RetriesExhausted, error },
-                    Err((kind, reason)) => {
+                match tokio::time::timeout(self.request_timeout, self.server.probe()).await {
+                    Ok(Ok(())) => Settlement::Failed { reason: Reason::RetriesExhausted, error },
+                    // No turn came for the question: ask again with the row's next claim.
+                    Err(_) => Settlement::Returned,
+                    Ok(Err((kind, reason))) => {
                         self.server.systemic(kind, reason);
                         Settlement::Returned
                     }
@@ -211,7 +216,10 @@ impl Rows {
                 Sought::Failed(reason, error) => return failed(reason, error),
             };
             if let Some(inactive) = patient.inactive() {
-                return failed(Reason::PatientInactive, format!("Patient/{} is {inactive}", patient.id()));
+                return failed(
+                    Reason::PatientInactive,
+                    format!("Patient/{} is {inactive}", patient.id().shown()),
+                );
             }
             let edit = patient.edit(&work.number, self.clock.now(), &self.telecom);
             if edit.several_current_mobiles && !work.warnings.contains(&Warning::SeveralCurrentMobiles) {
@@ -232,12 +240,13 @@ impl Rows {
             }
             match self.write(work, &change).await {
                 Ok(()) => return done(work, Outcome::Updated),
-                Err(Stop::Refused(Failure::Conflict { .. })) => {}
+                // This write did not go through: if the number is there next time, somebody else set it.
+                Err(Stop::Refused(Failure::Conflict { .. })) => work.intended = work.claimed.intent.is_some(),
                 Err(Stop::Refused(Failure::Gone { .. })) if gone == 0 => gone += 1,
                 Err(Stop::Refused(Failure::Gone { .. })) => {
                     return failed(
                         Reason::PatientGone,
-                        format!("Patient/{} was deleted before the write", change.id),
+                        format!("Patient/{} was deleted before the write", change.id.shown()),
                     );
                 }
                 Err(stop) => return Err(stop),
@@ -250,8 +259,9 @@ impl Rows {
         let (client, nik) = (&self.server.client, &work.nik);
         let mut gone = false;
         // In doubt, the resource itself is read: a search index may lag behind it.
-        if let Some((id, _)) = &work.claimed.intent
-            && let Some(id) = PatientId::new(id.clone())
+        if let Some((sealed, _)) = &work.claimed.intent
+            && let Ok(id) = self.keys.open_text(&work.claimed.key.place(), sealed)
+            && let Some(id) = PatientId::new(id)
         {
             match self.read(&mut work.account, &id, nik).await {
                 Ok(Reading::Whole(patient)) => return Ok(Sought::Found(patient)),
@@ -288,14 +298,15 @@ impl Rows {
                 }
                 Ok(Reading::Partial) => {
                     let error = format!(
-                        "the server gives only a part of Patient/{id}, which must not be written back"
+                        "the server gives only a part of Patient/{}, which must not be written back",
+                        id.shown()
                     );
                     return Ok(Sought::Failed(Reason::ResourceIncomplete, error));
                 }
                 Ok(Reading::Mismatch) => return self.mismatch(work.claimed.key).await,
                 Err(Stop::Refused(Failure::Gone { .. })) if !gone => gone = true,
                 Err(Stop::Refused(Failure::Gone { .. })) => {
-                    let error = format!("Patient/{id} is found by search but was deleted");
+                    let error = format!("Patient/{} is found by search but was deleted", id.shown());
                     return Ok(Sought::Failed(Reason::PatientGone, error));
                 }
                 Err(stop) => return Err(stop),
@@ -331,7 +342,7 @@ impl Rows {
         let intent = Intent {
             key: work.claimed.key,
             epoch: work.claimed.epoch,
-            patient: change.id.as_str().to_owned(),
+            patient: self.keys.seal_text(&work.claimed.key.place(), change.id.as_str()),
             version: change.version.as_str().to_owned(),
             sealed_before: self.keys.seal(&work.claimed.key.place(), &before),
         };

@@ -2,11 +2,12 @@
 //! row and for everybody.
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
+use shared::error_chain;
 use shared::ledger::{GateKind, RowKey};
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +23,10 @@ use crate::pause::{Pause, PauseTerms};
 const FREE_WAITS: u32 = 50;
 
 const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
+
+/// A server that answers nothing but 429 for so long, beyond what it asked to wait for, is a systemic trouble:
+/// the night pauses, and its deadline counts.
+const UNSERVED: Duration = Duration::from_secs(330);
 
 /// Why a row goes no further for now.
 #[derive(Debug)]
@@ -68,6 +73,8 @@ pub struct Server {
     credentials: Credentials,
     breaker: Breaker,
     throttled: RetryPolicy,
+    /// When the server last did anything but ask to slow down.
+    served_at: Mutex<Instant>,
     dice: Mutex<SmallRng>,
 }
 
@@ -91,6 +98,7 @@ impl Server {
                 max: Duration::from_secs(10),
                 max_attempts: u32::MAX,
             },
+            served_at: Mutex::new(Instant::now()),
             dice: Mutex::new(SmallRng::seed_from_u64(seed)),
         }
     }
@@ -105,8 +113,8 @@ impl Server {
         most.mul_f64(self.dice().random())
     }
 
-    fn dice(&self) -> std::sync::MutexGuard<'_, SmallRng> {
-        self.dice.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn dice(&self) -> MutexGuard<'_, SmallRng> {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a request for a row, again while that costs the row nothing, and tells what its failure means.
@@ -136,14 +144,18 @@ impl Server {
             permit.finish(Sample { verdict: verdict(&result), class: operation as usize });
             let failure = match result {
                 Ok(value) => {
+                    self.served();
                     self.breaker.succeeded(operation);
                     return Ok(value);
                 }
                 Err(failure) => failure,
             };
+            if !matches!(failure, Failure::Throttled { .. }) {
+                self.served();
+            }
             match failure {
                 Failure::Throttled { retry_after, .. } => {
-                    self.wait_out(account, retry_after, &failure).await?
+                    self.wait_out(account, retry_after, &failure).await?;
                 }
                 Failure::Unauthorized { generation, ref text } => {
                     if renewed || !self.credentials.renew(&self.client, generation).await {
@@ -157,6 +169,15 @@ impl Server {
         }
     }
 
+    /// The server took a request, whatever became of it.
+    fn served(&self) {
+        *self.served_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn unserved_for(&self) -> Duration {
+        self.served_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     /// Waits as the server asks, or hands the row back where its lease does not last that long.
     async fn wait_out(
         &self,
@@ -164,6 +185,11 @@ impl Server {
         retry_after: Option<Duration>,
         failure: &Failure,
     ) -> Result<(), Stop> {
+        if self.unserved_for() > UNSERVED {
+            return Err(
+                self.systemic(GateKind::Systemic, format!("{failure}, and to nothing else for a while"))
+            );
+        }
         account.waits += 1;
         if account.waits > FREE_WAITS {
             return Err(Stop::Retry(failure.to_string()));
@@ -189,16 +215,18 @@ impl Server {
         match &failure {
             Failure::Transient { kind: Transient::Unreachable, .. } => {
                 match self.blame(operation, Kind::Unreachable, row).await {
-                    Blame::Row => Stop::Later(self.delay(&self.throttled, 1), describe(&failure)),
-                    Blame::Server | Blame::Unknown => self.systemic(GateKind::Systemic, describe(&failure)),
+                    Blame::Row => Stop::Later(self.delay(&self.throttled, 1), error_chain(&failure)),
+                    Blame::Server | Blame::Unknown => {
+                        self.systemic(GateKind::Systemic, error_chain(&failure))
+                    }
                 }
             }
             Failure::Transient { .. } => match self.blame(operation, Kind::Failing, row).await {
-                Blame::Server => self.systemic(GateKind::Systemic, describe(&failure)),
-                Blame::Row | Blame::Unknown => Stop::Retry(describe(&failure)),
+                Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
+                Blame::Row | Blame::Unknown => Stop::Retry(error_chain(&failure)),
             },
             Failure::Forbidden { .. } => match self.blame(operation, Kind::Forbidden, row).await {
-                Blame::Server => self.systemic(GateKind::Systemic, describe(&failure)),
+                Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Refused(failure),
             },
             _ => {
@@ -245,6 +273,7 @@ impl Server {
 
     /// Goes on after a probe that went well.
     pub fn resume(&self) {
+        self.served();
         self.breaker.start_over();
         self.pause.end();
     }
@@ -267,11 +296,6 @@ impl Server {
                      FHIR_IDENTIFIER_SYSTEM"
                         .into(),
                 )),
-                Err(Failure::Throttled { retry_after, .. }) => {
-                    let wait = retry_after.unwrap_or(Duration::from_secs(1));
-                    self.limiter.hold_until(Instant::now() + wait);
-                    continue;
-                }
                 Err(Failure::Unauthorized { .. })
                     if !renewed && self.credentials.renew(&self.client, generation).await =>
                 {
@@ -279,7 +303,12 @@ impl Server {
                     continue;
                 }
                 Err(Failure::Unauthorized { ref text, .. }) => Err((GateKind::Systemic, refused_credentials(text))),
-                Err(failure) => Err((GateKind::Systemic, describe(&failure))),
+                Err(failure) => {
+                    if let Failure::Throttled { retry_after: Some(asked), .. } = &failure {
+                        self.limiter.hold_until(Instant::now() + *asked);
+                    }
+                    Err((GateKind::Systemic, error_chain(&failure)))
+                }
             };
         }
     }
@@ -287,14 +316,6 @@ impl Server {
 
 fn refused_credentials(text: &Explanation) -> String {
     format!("the FHIR server refuses our credentials (401){text:#}; check FHIR_API_KEY")
-}
-
-/// A failure with its cause, once: scrubbed already, fit for a dead letter.
-pub fn describe(failure: &Failure) -> String {
-    match std::error::Error::source(failure) {
-        Some(cause) => format!("{failure}: {cause}"),
-        None => failure.to_string(),
-    }
 }
 
 fn verdict<T>(result: &Result<T, Failure>) -> Verdict {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ledger::{Burial, Gate, Ledger};
+use shared::error_chain;
+use shared::ledger::{Burial, Gate, GateKind, Ledger};
 use shared::queue::{Channel, Deliveries, Delivery, Queue, Settle};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,6 +18,12 @@ const BURIALS: usize = 100;
 
 /// Rows in hand at least, however low the limiter is: their ledger steps overlap with others' requests.
 const LEAST_IN_HAND: usize = 16;
+
+/// How long a guard stands at most: what any gate may.
+const GUARD: Duration = Duration::from_secs(300);
+
+/// How often the ledger is asked whether the guard still stands.
+const LOOK_AT_GUARD: Duration = Duration::from_secs(1);
 
 /// After the queue failed, before it is asked again.
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
@@ -60,6 +67,9 @@ impl Worker {
         let pause = server.pause.terms();
         let mut wait = probes.next(pause.most);
         loop {
+            if !self.until_unguarded(drain).await {
+                return false;
+            }
             if let Some(gate) = server.pause.reason()
                 && probes.paused_before()
             {
@@ -76,7 +86,10 @@ impl Worker {
             match outcome {
                 Ok(()) => {
                     if let Err(error) = self.ledger.open_gate().await {
-                        tracing::warn!(error = %error, "the gate could not be opened in the ledger; it lapses by itself");
+                        tracing::warn!(
+                            error = error_chain(&error),
+                            "the gate could not be opened in the ledger; it lapses by itself"
+                        );
                     }
                     if probes.paused_before() {
                         tracing::info!("the FHIR server is well again; the night goes on");
@@ -97,11 +110,31 @@ impl Worker {
         }
     }
 
+    /// A guard stands until an operator starts again, who opens it in the ledger, or until it lapses there: one
+    /// good probe does not disprove that searches returned other Patients. False: it is time to stop.
+    async fn until_unguarded(&self, drain: &CancellationToken) -> bool {
+        let Some(gate) = self.rows.server.pause.reason().filter(|gate| gate.kind == GateKind::Guard) else {
+            return true;
+        };
+        self.shut_gate(&gate, GUARD).await;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AT_GUARD) => {}
+                () = drain.cancelled() => return false,
+            }
+            if let Ok(gate) = self.ledger.gate().await
+                && gate.is_none_or(|gate| gate.kind != GateKind::Guard)
+            {
+                return true;
+            }
+        }
+    }
+
     async fn shut_gate(&self, gate: &Gate, until_probe: Duration) {
         // Longer than until the next probe ends, so that it does not lapse between two of them.
         let lasts = (until_probe * 2 + self.rows.request_timeout).min(Duration::from_secs(300));
         if let Err(error) = self.ledger.shut_gate(gate, lasts).await {
-            tracing::warn!(error = %error, "the pause could not be noted in the ledger");
+            tracing::warn!(error = error_chain(&error), "the pause could not be noted in the ledger");
         }
     }
 
@@ -176,7 +209,7 @@ impl Worker {
         match self.queue.subscribe(channel, prefetch).await {
             Ok(deliveries) => Some(deliveries),
             Err(error) => {
-                tracing::warn!(error = %error, "cannot subscribe to the queue; trying again");
+                tracing::warn!(error = error_chain(&error), "cannot subscribe to the queue; trying again");
                 tokio::time::sleep(RESUBSCRIBE).await;
                 None
             }
@@ -248,7 +281,7 @@ async fn bury_one(rows: &Rows, delivery: Delivery) {
         }
     };
     if let Err(error) = delivery.settle(how).await {
-        tracing::debug!(error = %error, "a dead letter could not be settled; it comes again");
+        tracing::debug!(error = error_chain(&error), "a dead letter could not be settled; it comes again");
     }
 }
 

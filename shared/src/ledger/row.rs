@@ -124,7 +124,8 @@ pub struct Claimed {
     pub nik: KeyedHash,
     /// The number's hash.
     pub number: KeyedHash,
-    /// A write that an earlier claim of this generation was about to make: it may have gone through.
+    /// A write that an earlier claim of this generation was about to make, as [`Intent::patient`] and
+    /// [`Intent::version`]: it may have gone through.
     pub intent: Option<(String, String)>,
     /// A newer success of the same NIK stands, yet a write of ours may have gone through: put right what FHIR
     /// holds, then record `superseded`.
@@ -140,7 +141,7 @@ pub struct Intent {
     pub key: RowKey,
     /// The claim's epoch.
     pub epoch: i64,
-    /// The Patient's logical id.
+    /// The Patient's logical id, sealed: some servers use the NIK as id.
     pub patient: String,
     /// The version the write builds on (`meta.versionId`).
     pub version: String,
@@ -191,6 +192,18 @@ pub enum Settlement {
     },
     /// Nothing was tried, or nothing can be for now: back to pending, to be published again by the sweep.
     Returned,
+}
+
+impl Settlement {
+    /// In a word, for a log: the outcome or reason where there is one.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done { outcome, .. } => outcome.as_str(),
+            Self::Retry { .. } => "retry",
+            Self::Failed { reason, .. } => reason.as_str(),
+            Self::Returned => "returned",
+        }
+    }
 }
 
 /// Whether a record was taken.

@@ -78,13 +78,6 @@ pub struct Selection {
     pub reapply: bool,
 }
 
-impl Selection {
-    /// Whether the run stands for its whole date.
-    pub fn is_whole(&self) -> bool {
-        self.limit.is_none() && self.niks.is_empty()
-    }
-}
-
 /// What a run is opened with.
 #[derive(Clone, Debug)]
 pub struct NewRun {

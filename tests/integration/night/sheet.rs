@@ -67,7 +67,6 @@ async fn a_missing_header_stops_the_night_before_anything_is_written() {
 
 #[tokio::test]
 async fn a_sheet_without_rows_of_the_date_is_a_run_of_zero_rows() {
-    let nothing = Spreadsheet::default();
     let header =
         Spreadsheet::of(Sheet::new("Sheet1", vec![simulators::HEADER.map(SheetCell::text).to_vec()]));
     for (spreadsheet, read) in [(Some(header), 0), (None, 5)] {

@@ -7,8 +7,8 @@ use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use simulators::{NIK_SYSTEM, Sheet, SheetCell, SimulatorsConfig, Spreadsheet};
-use tests::process::{DATE, Site, check_night, counts, mixed, run_id};
+use simulators::{DemoNight, NIK_SYSTEM, NightOptions, Sheet, SheetCell, SimulatorsConfig, Spreadsheet};
+use tests::process::{DATE, Site, check_night, counts, run_id};
 
 fn nik(person: u32) -> String {
     format!("317401230456{person:04}")
@@ -97,7 +97,9 @@ fn today_in(zone: &str, now: Timestamp) -> Date {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_part_of_a_night_is_not_the_night_and_a_dry_run_writes_nothing() {
-    let night = mixed(41, 200);
+    // Without rows of the whole that decide about those of the part.
+    let options = NightOptions { conflicting_pairs: 0, duplicated: 0.0, ..NightOptions::sized(400, 200) };
+    let night = DemoNight::build(41, DATE, &options).expect("the parts fit together");
     let site = Site::of(&night).await;
     let flags = |more: &[&'static str]| [&["--date", DATE, "--output", "json"], more].concat();
 

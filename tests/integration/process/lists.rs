@@ -51,9 +51,9 @@ async fn lists_have_the_contracts_fields_in_sheet_order_and_both_languages() {
         let column = en["column"].as_str().expect("a rejection is about a column");
         assert!(["nik", "whatsapp_number", "last_updated_date"].contains(&column), "{en}");
     }
-    let several = ["rows", DATE, "--reason", "phone_several", "--output", "json"];
-    let several = site.run(&several).await.expect(0).objects();
-    assert_eq!(several.len() as u64, night.expected().reasons["phone_several"]);
+    let conflicting = ["rows", DATE, "--reason", "conflicting_rows", "--output", "json"];
+    let conflicting = site.run(&conflicting).await.expect(0).objects();
+    assert_eq!(conflicting.len() as u64, night.expected().reasons["conflicting_rows"]);
 
     let csv = site.run(&["rows", DATE, "--output", "csv"]).await.expect(0).stdout;
     let mut csv = csv::Reader::from_reader(csv.as_bytes());

@@ -152,7 +152,7 @@ async fn a_data_key_that_is_gone_or_another_is_not_replaced_by_a_new_one() {
     assert!(refused.stderr.contains("DATA_KEY") && refused.stdout.is_empty(), "{}", refused.stderr);
     assert!(!key.exists(), "no new key is made for a database that holds runs");
     std::fs::write(&key, kept).expect("it can be put back");
-    let again = site.night().await.expect(0).object();
+    let again = site.night().await.expect(3).object();
     let applied = tests::process::counts(&again["outcomes"])["skipped_already_applied"];
     let expected = night.expected();
     assert_eq!(applied, expected.outcome("updated") + expected.outcome("unchanged"));

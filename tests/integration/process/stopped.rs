@@ -1,7 +1,7 @@
 //! Nights that end, well or not: exit statuses 0, 3 and 5, the report, and what another start makes of it.
 
 use simulators::{DemoNight, NightOptions, SheetCell, SheetsFailure, SimulatorsConfig};
-use tests::process::{DATE, Site, check_night, counts, mixed, run_id};
+use tests::process::{DATE, Site, check_night, check_report, counts, mixed, run_id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_with_dead_letters_ends_with_3_and_its_report_alone_on_standard_output() {
@@ -69,7 +69,9 @@ async fn a_sheet_that_cannot_be_read_stops_the_night_with_5_and_words_and_the_ne
     for word in ["not shared", "gserviceaccount.com", "Viewer"] {
         assert!(not_shared.stderr.contains(word), "{word} in {}", not_shared.stderr);
     }
-    assert_eq!(site.simulators.snapshot().requests_total, 0, "FHIR was not asked for anything");
+    let stats = site.simulators.snapshot();
+    assert!(stats.requests_total <= 2, "of FHIR no more was asked than whether it minds what is searched");
+    assert_eq!(stats.writes, 0);
 
     let finished = site.night().await.expect(3).object();
     check_night(&finished, night.expected());
@@ -128,10 +130,17 @@ async fn a_server_that_ignores_the_search_stops_the_night_with_5_before_any_writ
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_sheet_is_a_night_of_no_rows() {
+async fn a_sheet_without_rows_is_a_night_without_rows_and_one_without_a_header_is_not() {
     let site = Site::with(SimulatorsConfig::default()).await;
-    let finished = site.night().await;
-    // Not even a header: the contract's "no data" is a run of zero rows.
-    let report = finished.expect(0).object();
+    let blank = site.night().await.expect(5);
+    assert!(blank.stderr.contains("the row is empty"), "{}", blank.stderr);
+    site.simulators.sheets().edit(|sheet| {
+        let sheet = sheet.sheet_mut("Sheet1").expect("the sheet");
+        for (column, name) in ["nik", "whatsapp_number", "last_updated_date"].into_iter().enumerate() {
+            sheet.set(0, column, SheetCell::text(name));
+        }
+    });
+    let report = site.night().await.expect(0).object();
+    check_report(&report);
     assert_eq!((&report["rows_read"], &report["rows_selected"]), (&0.into(), &0.into()));
 }

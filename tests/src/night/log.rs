@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing::subscriber::DefaultGuard;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Keeps what is logged while it lives.
 pub struct Log {
     kept: Kept,
+    _beside: Dispatch,
     _guard: DefaultGuard,
 }
 
@@ -40,7 +42,11 @@ impl Log {
             .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
             .with_writer(move || writer.clone());
         let subscriber = tracing_subscriber::registry().with(EnvFilter::new(filter)).with(layer);
-        Self { kept, _guard: tracing::subscriber::set_default(subscriber) }
+        let dispatch = Dispatch::new(subscriber);
+        // While there is one dispatcher only, tracing asks the thread that comes to a line of code first whether
+        // anybody cares for it, for all threads and for ever: another test's thread, which does not.
+        let beside = Dispatch::new(NoSubscriber::new());
+        Self { kept, _beside: beside, _guard: tracing::dispatcher::set_default(&dispatch) }
     }
 
     /// What was kept.

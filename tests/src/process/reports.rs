@@ -93,8 +93,8 @@ pub fn check_night(report: &Value, expected: &Expected) {
     check_report(report);
     let mut outcomes = counts(&report["outcomes"]);
     outcomes.retain(|_, rows| *rows > 0);
-    assert_eq!(outcomes, expected.outcomes);
-    assert_eq!(counts(&report["reasons"]), expected.reasons);
+    assert_eq!(outcomes, expected.outcomes, "outcomes in {report}");
+    assert_eq!(counts(&report["reasons"]), expected.reasons, "reasons in {report}");
     assert_eq!(report["rows_read"], expected.rows_read);
     assert_eq!(report["rows_selected"], expected.rows_selected);
 }

@@ -26,6 +26,13 @@ impl PatientId {
     }
 }
 
+impl PatientId {
+    /// The id as a report may show it: some servers use the NIK as id.
+    pub fn shown(&self) -> String {
+        shown(&self.0)
+    }
+}
+
 impl fmt::Display for PatientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

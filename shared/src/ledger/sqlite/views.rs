@@ -91,7 +91,7 @@ pub(super) fn progress(db: &Connection, run: RunId) -> Result<Progress, LedgerEr
     let open: (u64, u64, u64) = db
         .prepare_cached(
             "SELECT COUNT(*), COALESCE(SUM(state = 'retrying'), 0), COALESCE(SUM(state = 'failed'), 0)
-             FROM row WHERE run_id = ? AND state <> 'done'",
+             FROM row INDEXED BY row_open WHERE run_id = ? AND state <> 'done'",
         )
         .and_then(|mut open| open.query_row([run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
         .doing("read a run's progress")?;
@@ -108,7 +108,7 @@ pub(super) fn progress(db: &Connection, run: RunId) -> Result<Progress, LedgerEr
 pub(super) fn is_settled(db: &Connection, run: RunId) -> Result<bool, LedgerError> {
     db.prepare_cached(
         "SELECT 1 FROM run WHERE run_id = ?1 AND state IN ('open', 'closed')
-           AND NOT EXISTS (SELECT 1 FROM row WHERE run_id = ?1 AND state <> 'done')",
+           AND NOT EXISTS (SELECT 1 FROM row INDEXED BY row_open WHERE run_id = ?1 AND state <> 'done')",
     )
     .and_then(|mut settled| settled.exists([run]))
     .doing("ask whether a run is settled")
