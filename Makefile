@@ -17,7 +17,7 @@ test: bins sekmet
 
 # The long ones too: more kills, more seeds.
 test-all: bins sekmet
-	LONG_TESTS=1 cargo test --workspace --locked
+	cargo test --workspace --locked -- --include-ignored
 
 lint:
 	cargo fmt --all --check

@@ -42,7 +42,7 @@ async fn a_night_against_the_simulators_program_and_its_export() {
     site.set("FHIR_API_KEY", format!("file:{}", key.display()));
 
     let from_export = ["--file", Site::argument(&export), "--date", DATE, "--dry-run", "--output", "json"];
-    let from_export = site.run(&from_export).await.expect(3).object();
+    let from_export = site.run(&from_export).await.expect(0).object();
     let from_sheet = site.night().await.expect(3).object();
     for report in [&from_export, &from_sheet] {
         check_report(report);
