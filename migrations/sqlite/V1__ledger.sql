@@ -19,7 +19,6 @@ CREATE TABLE run (
   changed_while_read INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX run_by_date ON run (job, run_date, snapshot_order);
-CREATE INDEX run_unfinished ON run (job, run_date) WHERE state IN ('seeding', 'open');
 
 -- The newest generation of each row. sweep_at is when the row comes due for the sweep: 0 before it is first
 -- published, the lease's end while claimed, some time after its due time while retrying.

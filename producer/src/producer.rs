@@ -161,7 +161,8 @@ impl Producer {
                 continue;
             }
             tracing::info!(run_id = %unfinished.id, run_date = %date, "carrying on the unfinished run");
-            let same = unfinished.selection == order.selection;
+            // A replay that was interrupted is finished first, but it is not the night that was ordered.
+            let same = unfinished.selection == order.selection && unfinished.state != RunState::Closed;
             self.work(unfinished, lock, stop, &mut ended).await?;
             if same || ended.halt.is_some() {
                 return Ok(ended);
@@ -235,6 +236,10 @@ impl Producer {
         let detail = serde_json::json!({ "filter": detail, "count": rows.len() });
         self.ledger.note_act(Act { who: self.who.clone(), act: "replay".into(), detail }).await?;
         let mut runs: Vec<RunId> = rows.iter().map(|row| row.run).collect();
+        // What an interrupted replay left behind is no open dead letter any more, and nobody else's either.
+        let unfinished = self.ledger.unfinished_runs(&self.job, None).await?;
+        runs.extend(unfinished.iter().filter(|run| run.state == RunState::Closed).map(|run| run.id));
+        runs.sort_unstable();
         runs.dedup();
         if !self.queue.durable() {
             for run in &runs {

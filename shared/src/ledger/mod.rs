@@ -137,7 +137,8 @@ pub trait LedgerView: Send + Sync {
     /// One run.
     async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError>;
 
-    /// Runs that are not finished, oldest run date first; of one date, or of all.
+    /// Runs that are not finished, oldest run date first; of one date, or of all: seeding, open, or closed with a
+    /// replay of some rows under way.
     async fn unfinished_runs(&self, job: &str, date: Option<RunDate>) -> Result<Vec<Run>, LedgerError>;
 
     /// The newest runs, newest first.

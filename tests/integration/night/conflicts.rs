@@ -3,31 +3,19 @@
 use reqwest::Method;
 use serde_json::json;
 use shared::domain::{Outcome, Reason};
-use simulators::{FaultPlan, Operation, PatientFault, Rate, Simulators};
-use tests::night::{DATE, Ending, Scene, until, whole};
+use simulators::{FaultPlan, Rate};
+use tests::night::{DATE, Ending, Point, Scene, whole};
 
-/// Requests that came to the FHIR server's door.
-async fn came_in(simulators: &Simulators) -> u64 {
-    simulators.snapshot().per_second.iter().map(|second| second.accepted).sum()
-}
-
-/// The night of one row, whose write takes a while; meanwhile `meddle` does something.
-pub(super) async fn while_it_writes(scene: &Scene, meddle: impl AsyncFnOnce()) {
-    let write = PatientFault {
-        operation: Some(Operation::Write),
-        times: Some(1),
-        latency_ms: 300,
-        ..PatientFault::default()
-    };
-    let patients = [(scene.population.nik(0), write)].into();
-    scene.simulators.set_faults(FaultPlan { patients, ..FaultPlan::default() });
+/// The night of one row; between its read and its write, `meddle` does something.
+pub(super) async fn before_it_writes(scene: &Scene, meddle: impl AsyncFnOnce()) {
     scene.type_everybody(0..1, 0);
-    let process = scene.open().await;
+    let mut process = scene.open().await;
+    let hold = process.hold(Point::Intended);
     let order = whole();
     let meddling = async {
-        // The probe, the search, and the write that waits.
-        until("the write", || came_in(&scene.simulators), |requests| *requests == 3).await;
+        hold.reached().await;
         meddle().await;
+        hold.release();
     };
     let (ended, ()) = Box::pin(async { tokio::join!(process.night(DATE, &order), meddling) }).await;
     assert!(ended.expect("a night").halt.is_none());
@@ -36,7 +24,7 @@ pub(super) async fn while_it_writes(scene: &Scene, meddle: impl AsyncFnOnce()) {
 #[tokio::test]
 async fn somebody_elses_edit_in_between_is_kept_beside_ours() {
     let mut scene = Scene::people(1).await;
-    while_it_writes(&scene, async || {
+    before_it_writes(&scene, async || {
         let mut patient = scene.patient(0);
         patient["birthDate"] = json!("1999-12-31");
         patient["telecom"]

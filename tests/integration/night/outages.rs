@@ -39,13 +39,11 @@ async fn an_outage_in_the_middle_costs_no_row_its_life_and_the_night_goes_on_by_
         let during = tally(&process).await;
         assert!(during.open > 0, "the outage came in the middle");
         let asked = scene.simulators.snapshot().searches;
-        // Two probes later still nothing else was asked.
-        until(
-            "more probes",
-            async || scene.simulators.snapshot().requests["search"]["500"],
-            |probes| *probes >= 20,
-        )
-        .await;
+        // Several probes later still nothing else was asked.
+        let probed =
+            || async { scene.simulators.snapshot().requests["search"].get("500").copied().unwrap_or(0) };
+        let before = probed().await;
+        until("more probes", probed, |probes| *probes >= before + 3).await;
         assert_eq!(scene.simulators.snapshot().searches, asked);
         assert_eq!(tally(&process).await.outcomes, during.outcomes, "nothing moves");
         scene.simulators.set_faults(FaultPlan::default());

@@ -6,7 +6,7 @@ use shared::domain::{Outcome, Reason};
 use simulators::{DemoNight, FaultPlan, NightOptions, ResourceView};
 use tests::night::{DATE, Scene};
 
-use super::conflicts::while_it_writes;
+use super::conflicts::before_it_writes;
 
 #[tokio::test]
 async fn doubled_and_inactive_patients_are_dead_letters_and_stay_as_they_are() {
@@ -57,7 +57,7 @@ async fn a_patient_that_is_only_shown_in_part_is_never_written() {
 async fn a_patient_deleted_between_search_and_write_is_gone() {
     let mut scene = Scene::people(1).await;
     let path = format!("Patient/{}", scene.patient(0)["id"].as_str().expect("an id"));
-    while_it_writes(&scene, async || {
+    before_it_writes(&scene, async || {
         assert_eq!(scene.as_somebody_else(Method::DELETE, &path, None).await, 200);
     })
     .await;

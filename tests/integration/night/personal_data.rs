@@ -1,6 +1,7 @@
 //! NIKs and numbers stand in clear nowhere but in the sheet and in FHIR.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use producer::Status;
 use serde_json::json;
@@ -36,7 +37,9 @@ async fn no_nik_and_no_number_gets_into_the_database_the_log_or_the_report() {
     let log = Log::keep();
     let night = DemoNight::build(6, DATE, &NightOptions::sized(200, 150)).expect("the parts fit");
     let secrets = secrets(&night);
-    let scene = Scene::of(&night).await;
+    let mut scene = Scene::of(&night).await;
+    scene.tuning.first_retry = Duration::from_millis(2);
+    scene.tuning.breaker.patience = Duration::from_millis(10);
     // A server that repeats what it was sent, in an error and in the address of a connection that breaks.
     let (nik, number) = night.expected_numbers().next().expect("somebody is updated");
     let diagnostics = format!("Patient {nik} must not have {number} (0{})", number.trim_start_matches("+62"));

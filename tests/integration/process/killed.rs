@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use simulators::{DemoNight, FaultPlan, Latency, Rate};
-use tests::process::{DATE, Running, Site, check_night, check_row, mixed};
+use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate};
+use tests::process::{DATE, Running, Site, check_night, check_row};
 
 use super::interrupted::written;
 
@@ -25,16 +25,19 @@ enum Moment {
 
 /// How far the first kills let a run come, and how evenly the others lie in the night.
 fn plan(kills: u32) -> Vec<Moment> {
-    let early = [Moment::RunFound, Moment::Started, Moment::RunFound, Moment::SnapshotComplete];
+    let early =
+        [Moment::Started, Moment::Started, Moment::RunFound, Moment::RunFound, Moment::SnapshotComplete];
     let rest = kills - early.len() as u32;
-    let writing = (0..rest).map(|at| Moment::Written(f64::from(at) / f64::from(rest)));
+    let writing = (1..=rest).map(|at| Moment::Written(f64::from(at) / f64::from(rest + 1)));
     early.into_iter().chain(writing).collect()
 }
 
 /// What a kill found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// No run yet, or one without a whole snapshot.
+    /// No run yet; perhaps no database and no key.
+    Starting,
+    /// A run without a whole snapshot.
     Seeding,
     /// A snapshot, and no write yet.
     Publishing,
@@ -45,10 +48,10 @@ enum Phase {
 async fn phase(site: &Site, changes: u64) -> Option<Phase> {
     let runs = match site.run(&["runs", "--output", "json"]).await {
         // Killed before there was a database, or a key.
-        none if none.status == Some(2) => return Some(Phase::Seeding),
+        none if none.status == Some(2) => return Some(Phase::Starting),
         listed => listed.expect(0).objects(),
     };
-    let Some(run) = runs.first() else { return Some(Phase::Seeding) };
+    let Some(run) = runs.first() else { return Some(Phase::Starting) };
     match (run["state"].as_str(), site.simulators.snapshot().writes) {
         (Some("seeding"), _) => Some(Phase::Seeding),
         (Some("open"), 0) => Some(Phase::Publishing),
@@ -60,13 +63,13 @@ async fn phase(site: &Site, changes: u64) -> Option<Phase> {
 async fn kill_at(site: &Site, mut running: Running, moment: Moment, changes: u64, dice: &mut StdRng) {
     let longest = match moment {
         Moment::Started => 60,
-        Moment::RunFound => 150,
-        Moment::SnapshotComplete => 30,
+        Moment::RunFound => 100,
+        Moment::SnapshotComplete => 300,
         Moment::Written(_) => 80,
     };
     match moment {
         Moment::Started => {}
-        Moment::RunFound => running.until_logged("run").await,
+        Moment::RunFound => running.until_logged("run_date").await,
         Moment::SnapshotComplete => running.until_logged("snapshot complete").await,
         Moment::Written(share) => written(site, (share * changes as f64) as u64).await,
     }
@@ -79,15 +82,20 @@ async fn survives(seed: u64, night: DemoNight, kills: u32, faults: FaultPlan) {
     let mut site = Site::of(&night).await;
     // Slow enough that no start comes to the end before it is killed.
     site.set("FHIR_MAX_CONCURRENCY", "8");
-    site.simulators.set_faults(faults);
+    // Nothing can be written before the kill that is to find a snapshot and no write.
+    let not_yet = FaultPlan { latency: Latency::fixed(10_000.0), ..FaultPlan::default() };
+    site.simulators.set_faults(not_yet);
     let changes = night.expected().patients_changed;
     let mut dice = StdRng::seed_from_u64(seed);
     let mut hit = BTreeSet::new();
     for moment in plan(kills) {
+        if matches!(moment, Moment::Written(_)) {
+            site.simulators.set_faults(faults.clone());
+        }
         kill_at(&site, site.start_night(), moment, changes, &mut dice).await;
         hit.extend(phase(&site, changes).await);
     }
-    let all = BTreeSet::from([Phase::Seeding, Phase::Publishing, Phase::Writing]);
+    let all = BTreeSet::from([Phase::Starting, Phase::Seeding, Phase::Publishing, Phase::Writing]);
     assert_eq!(hit, all, "the kills must hit every phase; seed {seed}");
 
     let report = site.night().await.expect(3).object();
@@ -113,6 +121,12 @@ async fn survives(seed: u64, night: DemoNight, kills: u32, faults: FaultPlan) {
     }
 }
 
+/// A night with many rows of other dates: reading it takes a while, which the kills must hit.
+fn night(seed: u64, rows_today: usize) -> DemoNight {
+    let options = NightOptions::sized(8 * rows_today, rows_today);
+    DemoNight::build(seed, DATE, &options).expect("the parts fit together")
+}
+
 fn slow() -> FaultPlan {
     FaultPlan { latency: Latency::log_normal(40.0, 0.5), ..FaultPlan::default() }
 }
@@ -124,12 +138,12 @@ fn slow_and_replies_lost() -> FaultPlan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_killed_8_times_ends_as_if_nothing_had_happened() {
-    survives(81, mixed(81, 800), 8, slow()).await;
+    survives(81, night(81, 800), 8, slow()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_killed_8_times_with_replies_lost_ends_as_if_nothing_had_happened() {
-    survives(82, mixed(82, 800), 8, slow_and_replies_lost()).await;
+    survives(82, night(82, 800), 8, slow_and_replies_lost()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,6 +151,6 @@ async fn a_night_killed_8_times_with_replies_lost_ends_as_if_nothing_had_happene
 async fn nights_killed_20_times_end_as_if_nothing_had_happened() {
     for seed in 83..87 {
         let faults = if seed % 2 == 0 { slow() } else { slow_and_replies_lost() };
-        survives(seed, mixed(seed, 2_000), 20, faults).await;
+        survives(seed, night(seed, 2_000), 20, faults).await;
     }
 }

@@ -46,10 +46,12 @@ async fn stays_inside(seed: u64, log: &str) {
 
     site.set("RUST_LOG", log);
     site.set("LOG_FORMAT", "json");
+    // No row is to run out of them by chance.
+    site.set("RETRY_MAX_ATTEMPTS", "20");
     site.simulators.set_faults(FaultPlan {
         latency: Latency::fixed(20.0),
-        error_500: Rate::of(0.05),
-        reset: Rate::of(0.05),
+        error_500: Rate::of(0.03),
+        reset: Rate::of(0.03),
         ..FaultPlan::default()
     });
     // Killed in the middle, so that the write-ahead log is searched as well.

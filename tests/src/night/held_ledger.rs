@@ -90,7 +90,7 @@ pub struct HeldLedger {
 
 impl HeldLedger {
     /// Passes everything on to `inner`.
-    pub fn new(inner: Arc<dyn Ledger>, hold: Hold) -> Arc<dyn Ledger> {
+    pub fn over(inner: Arc<dyn Ledger>, hold: Hold) -> Arc<dyn Ledger> {
         Arc::new(Self { inner, hold })
     }
 }

@@ -43,7 +43,7 @@ impl Process {
     /// Stops it at a point, once; see [`Hold`].
     pub fn hold(&mut self, point: Point) -> Hold {
         let hold = Hold::at(point);
-        self.common.ledger = HeldLedger::new(self.common.ledger.clone(), hold.clone());
+        self.common.ledger = HeldLedger::over(self.common.ledger.clone(), hold.clone());
         hold
     }
 

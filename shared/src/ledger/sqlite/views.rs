@@ -21,7 +21,9 @@ pub(super) fn unfinished_runs(
     date: Option<RunDate>,
 ) -> Result<Vec<Run>, LedgerError> {
     db.prepare_cached(&format!(
-        "SELECT {RUN_COLUMNS} FROM run WHERE job = ?1 AND state IN ('seeding', 'open') AND (?2 IS NULL OR run_date = ?2)
+        "SELECT {RUN_COLUMNS} FROM run WHERE job = ?1 AND (?2 IS NULL OR run_date = ?2)
+           AND (state IN ('seeding', 'open') OR state = 'closed' AND EXISTS
+                 (SELECT 1 FROM row INDEXED BY row_open WHERE row.run_id = run.run_id AND row.state <> 'done'))
          ORDER BY run_date, snapshot_order"
     ))
     .and_then(|mut runs| runs.query_map(params![job, date], read_run)?.collect())

@@ -172,6 +172,7 @@ macro_rules! ledger_cases {
                 a_replay_is_narrowed_by_row,
                 a_replayed_row_can_be_superseded,
                 a_replay_leaves_the_run_closed,
+                a_replay_under_way_leaves_its_run_unfinished,
             }
             fleet {
                 a_gate_stands_until_it_lapses,

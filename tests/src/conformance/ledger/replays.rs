@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::{Claim, Recorded, Replay, RowKey, RunId, RunState};
 
-use super::stage::{Stage, date, done, key, retry, sheet_rows};
+use super::stage::{JOB, Stage, date, done, key, retry, sheet_rows};
 
 const ON: &str = "2026-11-23";
 const NEXT: &str = "2026-11-24";
@@ -178,4 +178,23 @@ pub(super) async fn a_replay_leaves_the_run_closed(stage: Stage) {
     stage.record(&claimed, done(Outcome::Updated)).await;
     assert!(stage.ledger().is_settled(run).await.expect("an answer"));
     assert!(!stage.ledger().close_run(run).await.expect("an answer"), "it was closed before");
+}
+
+/// A replay that was killed left its rows to nobody: no open dead letters any more, and a run that nothing carried
+/// on.
+pub(super) async fn a_replay_under_way_leaves_its_run_unfinished(stage: Stage) {
+    let run = stage.night(ON, &[(2, 1, 1)]).await;
+    stage.kill(key(run, 2), Reason::RetriesExhausted).await;
+    assert!(stage.ledger().close_run(run).await.expect("an answer"));
+    let unfinished = async || stage.ledger().unfinished_runs(JOB, Some(date(ON))).await.expect("runs");
+    assert!(unfinished().await.is_empty());
+    replay(&stage, Replay::default()).await;
+    let under_way = unfinished().await;
+    assert_eq!(
+        under_way.iter().map(|run| (run.id, run.state)).collect::<Vec<_>>(),
+        [(run, RunState::Closed)]
+    );
+    let claimed = stage.take(again(run, 2), 0).await;
+    stage.record(&claimed, done(Outcome::Updated)).await;
+    assert!(unfinished().await.is_empty());
 }
