@@ -1,8 +1,9 @@
 //! `--replay-dlq`.
 
+use producer::Halt;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::{LedgerView as _, Replay};
-use simulators::{FaultPlan, Operation, PatientFault};
+use simulators::{FaultPlan, Operation, PatientFault, Rate};
 use tests::night::{DATE, Ending, LATER, Scene, whole};
 
 /// Writes to these people are refused.
@@ -114,5 +115,27 @@ async fn a_replay_of_an_older_snapshot_of_the_day_does_not_undo_a_correction() {
     scene.night().await;
     scene.replay(Replay::default()).await;
     scene.assert_numbers(0..3, 1);
+    scene.check().await;
+}
+
+/// Found by reading: its rows were no open dead letters any more, and no start took them up.
+#[tokio::test]
+async fn a_replay_that_was_stopped_is_carried_on_by_the_next() {
+    let mut scene = Scene::people(6).await;
+    scene.type_everybody(0..6, 0);
+    scene.simulators.set_faults(refusing(&scene, &[1, 4], 422));
+    scene.night().await;
+    scene.simulators.set_faults(FaultPlan { error_500: Rate::of(1.0), ..FaultPlan::default() });
+    scene.set("RUN_DEADLINE", "1ms");
+    let stopped = scene.replay(Replay::default()).await;
+    assert!(matches!(stopped.halt, Some(Halt::Stopped(_))), "{:?}", stopped.halt);
+    assert_eq!((stopped.replayed, open_letters(&scene).await.len()), (2, 0));
+    scene.set("RUN_DEADLINE", "30m");
+    scene.simulators.set_faults(FaultPlan::default());
+    let carried_on = scene.replay(Replay::default()).await;
+    assert_eq!((carried_on.replayed, carried_on.halt.is_none()), (0, true));
+    let endings = scene.endings().await;
+    assert!([1, 4].iter().all(|person| endings[*person].outcome == Outcome::Updated), "{endings:?}");
+    scene.assert_numbers(0..6, 0);
     scene.check().await;
 }
