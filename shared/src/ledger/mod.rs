@@ -65,7 +65,7 @@ pub trait Ledger: LedgerView {
     /// Refused once the snapshot is complete.
     async fn seed(&self, fence: &Fence, run: RunId, rows: Seeded) -> Result<(), LedgerError>;
 
-    /// Cuts the snapshot to its limit, decides duplicates and conflicts, and marks it complete: from here on
+    /// Decides duplicates and conflicts, cuts the snapshot to its limit, and marks it complete: from here on
     /// rows may be published. A snapshot that is complete already is left as it is.
     async fn complete_snapshot(
         &self,

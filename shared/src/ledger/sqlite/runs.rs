@@ -180,13 +180,6 @@ pub(super) fn complete_snapshot(
     }
     let step =
         |sql: &str, values: &[&dyn rusqlite::ToSql]| db.execute(sql, values).doing("complete a snapshot");
-    if let Some(limit) = found.selection.limit {
-        step(
-            "DELETE FROM row WHERE run_id = ?1 AND sheet_row NOT IN
-               (SELECT sheet_row FROM row WHERE run_id = ?1 ORDER BY sheet_row LIMIT ?2)",
-            &[&run, &limit],
-        )?;
-    }
     // Conflicts before duplicates: where numbers differ, no row may stand for the others.
     step(
         "UPDATE row SET state = 'done', outcome = 'rejected', reason = 'conflicting_rows', column_name = 'phone',
@@ -206,6 +199,14 @@ pub(super) fn complete_snapshot(
          WHERE run_id = ?1 AND state = 'pending' AND row.nik_hash = double.nik_hash AND +sheet_row > double.first",
         &[&run],
     )?;
+    // Last: a row is not right because the one that contradicts it lies beyond the limit.
+    if let Some(limit) = found.selection.limit {
+        step(
+            "DELETE FROM row WHERE run_id = ?1 AND sheet_row NOT IN
+               (SELECT sheet_row FROM row WHERE run_id = ?1 ORDER BY sheet_row LIMIT ?2)",
+            &[&run, &limit],
+        )?;
+    }
     step(
         "UPDATE run SET state = 'open', snapshot_at = ?2, rows_read = ?3, changed_while_read = ?4 WHERE run_id = ?1",
         &[&run, &now, &snapshot.rows_read, &snapshot.changed_while_read],

@@ -63,7 +63,7 @@ macro_rules! ledger_cases {
                 nothing_is_seeded_into_a_complete_snapshot,
                 completing_again_changes_nothing,
                 a_limit_keeps_the_first_rows_of_the_sheet,
-                a_limit_cuts_before_conflicts_are_decided,
+                a_limit_cuts_after_conflicts_are_decided,
                 different_numbers_for_one_nik_reject_all_its_rows,
                 the_first_of_equal_rows_stands_for_the_others,
                 two_equal_rows_and_a_different_one_are_all_rejected,
