@@ -55,10 +55,10 @@ async fn an_interrupted_night_drains_and_the_next_start_carries_it_on() {
 
 #[tokio::test]
 async fn a_process_that_dies_in_the_middle_leaves_nothing_undone_and_nothing_done_twice() {
-    let scene = Scene::people(150).await;
-    scene.type_everybody(0..150, 0);
+    let scene = Scene::people(240).await;
+    scene.type_everybody(0..240, 0);
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(5.0), ..FaultPlan::default() });
-    for rows in [20, 60, 110] {
+    for rows in [15, 45, 75] {
         let mut process = scene.open().await;
         let looking = process.companion();
         // Held nowhere, only killed: what its tasks still ask of the ledger comes to nothing.
@@ -66,9 +66,9 @@ async fn a_process_that_dies_in_the_middle_leaves_nothing_undone_and_nothing_don
         dies(process, looking.until_done(rows), || hold.kill()).await;
     }
     scene.night().await;
-    assert_eq!(scene.outcomes().await, [Outcome::Updated; 150]);
+    assert_eq!(scene.outcomes().await, [Outcome::Updated; 240]);
     let stats = scene.simulators.snapshot();
-    assert_eq!((stats.writes, stats.writes_beyond_first), (150, 0));
+    assert_eq!((stats.writes, stats.writes_beyond_first), (240, 0));
     scene.check().await;
 }
 
