@@ -326,7 +326,8 @@ impl Common {
             job: settings.job.clone(),
             zone: settings.zone.clone(),
             date_order: settings.sheet.date_order,
-            holder: format!("{host}:{}", std::process::id()),
+            // Two containers of one name have the same process id, and are two all the same.
+            holder: format!("{host}:{}:{:x}", std::process::id(), self.clock.micros()),
             who: format!("{}@{host}", who()),
             started: tokio::time::Instant::now(),
             terms: ProducerTerms {

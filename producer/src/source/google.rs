@@ -123,7 +123,16 @@ impl RowSource for GoogleSource {
             None => SheetsClient::connect(&self.config).await?,
         };
         let client = self.client.insert(client);
-        let layout = Layout::find(client, &self.config).await?;
+        let layout = match Layout::find(client, &self.config).await {
+            Err(SourceError::SheetShape(fault))
+                if fault.found.is_empty() && Layout::is_blank(client, &self.config).await? =>
+            {
+                tracing::warn!("there is nothing in the sheet, not even a header: a run of no rows");
+                sink.replace(1..=LAST_ROW, Vec::new()).await.map_err(SourceError::Sink)?;
+                return Ok(ReadSummary::default());
+            }
+            found => found?,
+        };
         let chunk_rows = self.config.rows_per_request.clamp(1, BATCH_ROWS);
         let mut reading = Reading { client, layout, chunk_rows, seen: Vec::new(), sink };
         reading.read_on().await?;

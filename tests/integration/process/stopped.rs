@@ -130,10 +130,20 @@ async fn a_server_that_ignores_the_search_stops_the_night_with_5_before_any_writ
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sheet_without_rows_is_a_night_without_rows_and_one_without_a_header_is_not() {
+async fn a_sheet_without_rows_is_a_night_without_rows_and_rows_without_a_header_are_not() {
     let site = Site::with(SimulatorsConfig::default()).await;
-    let blank = site.night().await.expect(5);
-    assert!(blank.stderr.contains("the row is empty"), "{}", blank.stderr);
+    let blank = site.night().await.expect(0);
+    assert!(blank.stderr.contains("not even a header"), "{}", blank.stderr);
+    assert_eq!((&blank.object()["rows_read"], &blank.object()["rows_selected"]), (&0.into(), &0.into()));
+    let edit = |text: &'static str| {
+        site.simulators.sheets().edit(|sheet| {
+            sheet.sheet_mut("Sheet1").expect("the sheet").set(4, 0, SheetCell::text(text));
+        });
+    };
+    edit("something");
+    let headless = site.night().await.expect(5);
+    assert!(headless.stderr.contains("the row is empty"), "{}", headless.stderr);
+    edit("");
     site.simulators.sheets().edit(|sheet| {
         let sheet = sheet.sheet_mut("Sheet1").expect("the sheet");
         for (column, name) in ["nik", "whatsapp_number", "last_updated_date"].into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Where in the spreadsheet the rows are: the sheet, its size, the header row and its columns.
 
+use super::super::BATCH_ROWS;
 use super::super::error::SourceError;
 use super::super::header::Columns;
 use super::super::range::a1;
@@ -54,6 +55,22 @@ impl Layout {
             last_column,
             columns,
         })
+    }
+
+    /// Whether nothing at all stands where the sheet is to be read, a header included, as far as one request sees.
+    pub async fn is_blank(client: &mut SheetsClient, config: &GoogleConfig) -> Result<bool, SourceError> {
+        let tabs = client.tabs().await?;
+        let tab = choose(&tabs, config)?;
+        let area = config.range.area;
+        let last_row =
+            area.last_row.map_or(tab.rows, |last| last.min(tab.rows)).min(area.first_row + BATCH_ROWS - 1);
+        let last_column =
+            area.last_column.map_or(tab.columns, |last| last.saturating_add(1).min(tab.columns));
+        if last_row < area.first_row || last_column <= area.first_column {
+            return Ok(true);
+        }
+        let range = a1(&tab.title, (area.first_column, last_column - 1), (area.first_row, last_row));
+        Ok(client.values(&[range]).await?.into_iter().flatten().all(|row| row.is_empty()))
     }
 
     /// Whether the cells of a row are still where they were. The number of rows and of other columns may differ.
