@@ -25,7 +25,6 @@ CREATE TABLE run (
   changed_while_read BOOLEAN NOT NULL DEFAULT FALSE
 );
 CREATE INDEX run_by_date ON run (job, run_date, snapshot_order);
-CREATE INDEX run_unfinished ON run (job, run_date) WHERE state IN ('seeding', 'open');
 
 -- The newest generation of each row. sweep_at is when the row comes due for the sweep: at once before it is
 -- first published, the lease's end while claimed, some time after its due time while retrying.
@@ -78,7 +77,7 @@ CREATE TABLE intent (
   run_id        UUID NOT NULL,
   sheet_row     INTEGER NOT NULL,
   generation    INTEGER NOT NULL,
-  patient_id    TEXT NOT NULL,
+  patient_id    TEXT NOT NULL,                   -- sealed, in Base64: some servers use the NIK as id
   version_id    TEXT NOT NULL,
   sealed_before BYTEA NOT NULL,
   intended_at   TIMESTAMPTZ NOT NULL,

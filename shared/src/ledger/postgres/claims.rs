@@ -14,7 +14,7 @@ use super::convert::{Keys, count, get, left, micros, needed, order, row_key, tex
 use super::session::{Param, Session};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason};
-use crate::ledger::{Claim, ClaimRequest, Claimed, LedgerError, Order, RowKey, RunId, RunKind};
+use crate::ledger::{Claim, ClaimRequest, Claimed, LedgerError, Order, RowKey, RunId};
 
 /// Locks rows in the order of their keys. Run before any statement that changes several rows.
 pub(super) const LOCK_ROWS: &str = "SELECT count(*) FROM (
@@ -171,11 +171,9 @@ impl Standing {
         left.filter(|_| *holder != place(row.key))
     }
 
-    /// What the NIK's newest success leaves of this row, if anything stands against it.
+    /// What the NIK's newest success leaves of this row, if anything stands against it. A dry run's row too: it
+    /// tells what a night would do now.
     fn overtaken(&self, row: &Stored) -> Option<Outcome> {
-        if row.claimed.kind != RunKind::Night {
-            return None;
-        }
         let (newest, number) = self.newest.get(&row.claimed.nik)?;
         let ours = row.claimed.order;
         // An intent of ours standing means that success may be our own, recorded by nobody: it has to be

@@ -72,7 +72,10 @@ pub(super) fn instant(row: &Row, column: &'static str) -> Result<Option<Timestam
 /// A column of microseconds that are left of something; nothing where it has passed.
 pub(super) fn left(row: &Row, column: &'static str) -> Result<Option<Duration>, LedgerError> {
     let micros: Option<i64> = get(row, column)?;
-    Ok(micros.and_then(|micros| u64::try_from(micros).ok()).filter(|micros| *micros > 0).map(Duration::from_micros))
+    Ok(micros
+        .and_then(|micros| u64::try_from(micros).ok())
+        .filter(|micros| *micros > 0)
+        .map(Duration::from_micros))
 }
 
 /// The three columns that name a row.

@@ -61,7 +61,11 @@ pub(super) async fn take_due(mut session: Session, terms: DueTerms) -> Result<Ve
         let mut due = Vec::with_capacity(stamped.len());
         for row in stamped.iter() {
             if get(row, "publish")? {
-                let key = RowKey { run: RunId(run), sheet_row: count(row, "sheet_row")?, generation: count(row, "generation")? };
+                let key = RowKey {
+                    run: RunId(run),
+                    sheet_row: count(row, "sheet_row")?,
+                    generation: count(row, "generation")?,
+                };
                 let message = RowMessage { key, turn: count(row, "turn")?, sealed: get(row, "sealed")? };
                 due.push((get::<i64>(row, "place")?, message));
             }

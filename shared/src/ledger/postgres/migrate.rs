@@ -43,7 +43,8 @@ async fn is_current(client: &Client, runner: &Runner) -> Result<bool, Error> {
         return Ok(false);
     }
     let applied =
-        simple(client, "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version").await?;
+        simple(client, "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version")
+            .await?;
     let mut wanted: Vec<_> = runner.get_migrations().iter().collect();
     wanted.sort();
     Ok(wanted.len() == applied.len()
@@ -86,7 +87,8 @@ impl AsyncTransaction for Migrating<'_> {
 impl AsyncQuery<Vec<Migration>> for Migrating<'_> {
     async fn query(&mut self, query: &str) -> Result<Vec<Migration>, Error> {
         let applied = simple(self.0, query).await?;
-        let text = |row: &[Option<String>], column: usize| row.get(column).cloned().flatten().unwrap_or_default();
+        let text =
+            |row: &[Option<String>], column: usize| row.get(column).cloned().flatten().unwrap_or_default();
         Ok(applied
             .iter()
             .map(|row| {

@@ -41,9 +41,9 @@ pub use address::{BadAddress, PostgresAddress};
 use session::Session;
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError, LedgerView,
-    LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId,
-    RunSummary, Seeded, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
+    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
+    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -81,10 +81,7 @@ pub struct PostgresLedger {
     statement_timeout: Duration,
 }
 
-fn failed(
-    doing: &'static str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> LedgerError {
+fn failed(doing: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LedgerError {
     LedgerError::Database { doing, source: source.into() }
 }
 
@@ -128,7 +125,13 @@ impl PostgresLedger {
 
 #[async_trait]
 impl Ledger for PostgresLedger {
-    async fn lock(&self, job: &str, date: RunDate, holder: &str, lease: Duration) -> Result<LockAttempt, LedgerError> {
+    async fn lock(
+        &self,
+        job: &str,
+        date: RunDate,
+        holder: &str,
+        lease: Duration,
+    ) -> Result<LockAttempt, LedgerError> {
         lock::lock(self.session("take the run lock").await?, (job, date, holder), lease).await
     }
 
@@ -150,7 +153,12 @@ impl Ledger for PostgresLedger {
         runs::seed(self.session("seed rows").await?, fence, run, rows).await
     }
 
-    async fn complete_snapshot(&self, fence: &Fence, run: RunId, snapshot: Snapshot) -> Result<(), LedgerError> {
+    async fn complete_snapshot(
+        &self,
+        fence: &Fence,
+        run: RunId,
+        snapshot: Snapshot,
+    ) -> Result<(), LedgerError> {
         runs::complete_snapshot(self.long_session("complete a snapshot").await?, fence, run, snapshot).await
     }
 
@@ -236,7 +244,12 @@ impl LedgerView for PostgresLedger {
         views::unfinished_runs(self.session("list unfinished runs").await?, job, date).await
     }
 
-    async fn runs(&self, job: &str, date: Option<RunDate>, limit: u32) -> Result<Vec<RunSummary>, LedgerError> {
+    async fn runs(
+        &self,
+        job: &str,
+        date: Option<RunDate>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, LedgerError> {
         views::runs(self.session("list runs").await?, job, date, limit).await
     }
 
@@ -252,15 +265,29 @@ impl LedgerView for PostgresLedger {
         views::is_settled(self.session("ask whether a run is settled").await?, run).await
     }
 
-    async fn rows(&self, run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Result<Vec<RowView>, LedgerError> {
+    async fn rows(
+        &self,
+        run: RunId,
+        filter: &RowFilter,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<RowView>, LedgerError> {
         views::rows(self.session("list rows").await?, run, filter, after, limit).await
     }
 
-    async fn dead_letters(&self, filter: &Replay, after: i64, limit: u32) -> Result<Vec<DeadLetterView>, LedgerError> {
+    async fn dead_letters(
+        &self,
+        filter: &Replay,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterView>, LedgerError> {
         views::dead_letters(self.session("list dead letters").await?, filter, after, limit).await
     }
 
-    async fn newest_success(&self, nik: &KeyedHash) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError> {
+    async fn newest_success(
+        &self,
+        nik: &KeyedHash,
+    ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError> {
         views::newest_success(self.session("read the newest success").await?, nik).await
     }
 

@@ -77,7 +77,9 @@ impl<'a> After<'a> {
     fn push(&mut self, settlement: &'a Settlement) {
         let (state, sweep_after, attempts, turns) = match settlement {
             Settlement::Done { .. } => ("done", None, 1, 0),
-            Settlement::Retry { after, counted, .. } => ("retrying", Some(*after + GRACE), i32::from(*counted), 1),
+            Settlement::Retry { after, counted, .. } => {
+                ("retrying", Some(*after + GRACE), i32::from(*counted), 1)
+            }
             Settlement::Failed { .. } => ("failed", Some(GRACE), 1, 0),
             Settlement::Returned => ("pending", None, 0, 1),
         };

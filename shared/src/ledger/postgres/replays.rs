@@ -94,9 +94,9 @@ pub(super) async fn replay(mut session: Session, replay: &Replay) -> Result<Vec<
             ],
         )])
         .await?;
-    let ordered = opened.iter().map(|row| {
-        Ok((get::<RunDate>(row, "run_date")?, get::<i64>(row, "snapshot_order")?, row_key(row)?))
-    });
+    let ordered = opened
+        .iter()
+        .map(|row| Ok((get::<RunDate>(row, "run_date")?, get::<i64>(row, "snapshot_order")?, row_key(row)?)));
     let mut ordered = ordered.collect::<Result<Vec<_>, LedgerError>>()?;
     ordered.sort_unstable_by_key(|(date, snapshot, key)| (*date, *snapshot, key.sheet_row));
     Ok(ordered.into_iter().map(|(.., key)| key).collect())

@@ -94,8 +94,10 @@ pub(super) async fn seed(
     let Seeded { range, rows } = &seeded;
     let rejected = || rows.iter().map(|row| row.rejected.as_ref());
     let sheet_rows: Vec<_> = rows.iter().map(|row| int(row.sheet_row)).collect();
-    let reasons: Vec<_> = rejected().map(|rejected| rejected.map(|(reason, ..)| Reason::as_str(*reason))).collect();
-    let columns: Vec<_> = rejected().map(|rejected| rejected.map(|(_, column, _)| Column::as_str(*column))).collect();
+    let reasons: Vec<_> =
+        rejected().map(|rejected| rejected.map(|(reason, ..)| Reason::as_str(*reason))).collect();
+    let columns: Vec<_> =
+        rejected().map(|rejected| rejected.map(|(_, column, _)| Column::as_str(*column))).collect();
     let found: Vec<_> = rejected().map(|rejected| rejected.map(|(.., found)| found.as_str())).collect();
     let warnings: Vec<_> = rows.iter().map(|row| warning_codes(&row.warnings)).collect();
     let niks: Vec<_> = rows.iter().map(|row| row.nik.as_ref().map(KeyedHash::as_str)).collect();
@@ -105,11 +107,7 @@ pub(super) async fn seed(
         .finish(&[
             (
                 CLEAR,
-                &[
-                    (&run.0, Type::UUID),
-                    (&int(*range.start()), Type::INT4),
-                    (&int(*range.end()), Type::INT4),
-                ],
+                &[(&run.0, Type::UUID), (&int(*range.start()), Type::INT4), (&int(*range.end()), Type::INT4)],
             ),
             (
                 SEED,

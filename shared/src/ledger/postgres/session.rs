@@ -125,7 +125,10 @@ impl Session {
             .await
             .map_err(|_| failed(self.doing, NoAnswer(longest)))?;
         // The first error is the cause: whatever came after it was refused by the aborted transaction.
-        let mut rows = answers.into_iter().collect::<Result<Vec<_>, _>>().map_err(|source| failed(self.doing, source))?;
+        let mut rows = answers
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| failed(self.doing, source))?;
         if begin.is_some() {
             rows.remove(0);
         }

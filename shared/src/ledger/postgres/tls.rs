@@ -84,7 +84,9 @@ fn roots(tls: &Tls) -> Result<RootCertStore, BadAddress> {
             let native = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(native.certs);
             if roots.is_empty() {
-                return Err(BadAddress::Tls("this system has no root certificates; name some with sslrootcert".into()));
+                return Err(BadAddress::Tls(
+                    "this system has no root certificates; name some with sslrootcert".into(),
+                ));
             }
         }
     }
@@ -201,6 +203,9 @@ where
     tokio_postgres::Connection<S, T>: Future<Output = Result<(), tokio_postgres::Error>>,
 {
     if let Err(error) = connection.await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a connection to the ledger's database was lost");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a connection to the ledger's database was lost"
+        );
     }
 }

@@ -6,17 +6,15 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::convert::{
-    count, get, instant, int, needed, order, row_key, texts, total, warnings, word,
-};
+use super::convert::{count, get, instant, int, needed, order, row_key, texts, total, warnings, word};
 use super::replays::{TERMS, Terms};
 use super::runs::{RUN_COLUMNS, read_run};
 use super::session::Session;
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    DeadLetterView, LedgerError, Order, Progress, Replay, RowFilter, RowMessage, RowView, Run, RunId, RunSummary,
-    Tally,
+    DeadLetterView, LedgerError, Order, Progress, Replay, RowFilter, RowMessage, RowView, Run, RunId,
+    RunSummary, Tally,
 };
 
 pub(super) async fn unfinished_runs(
@@ -26,7 +24,9 @@ pub(super) async fn unfinished_runs(
 ) -> Result<Vec<Run>, LedgerError> {
     let sql = format!(
         "SELECT {RUN_COLUMNS} FROM run
-         WHERE job = $1 AND state IN ('seeding', 'open') AND ($2 IS NULL OR run_date = $2)
+         WHERE job = $1 AND ($2 IS NULL OR run_date = $2)
+           AND (state IN ('seeding', 'open') OR state = 'closed' AND EXISTS
+                 (SELECT FROM row WHERE row.run_id = run.run_id AND row.state <> 'done'))
          ORDER BY run_date, snapshot_order"
     );
     let runs = session.finish(&[(&sql, &[(&job, Type::TEXT), (&date, Type::DATE)])]).await?;
@@ -44,9 +44,8 @@ pub(super) async fn runs(
          ORDER BY snapshot_order DESC LIMIT $3"
     );
     let limit = i64::from(limit);
-    let runs = session
-        .run(&[(&sql, &[(&job, Type::TEXT), (&date, Type::DATE), (&limit, Type::INT8)])])
-        .await?;
+    let runs =
+        session.run(&[(&sql, &[(&job, Type::TEXT), (&date, Type::DATE), (&limit, Type::INT8)])]).await?;
     let runs = runs.iter().map(read_run).collect::<Result<Vec<_>, _>>()?;
     let mut tallies = tallies(session, runs.iter().map(|run| run.id.0).collect()).await?;
     let summary = |run: Run| RunSummary { tally: tallies.remove(&run.id.0).unwrap_or_default(), run };
@@ -207,6 +206,8 @@ pub(super) async fn newest_success(
     let found = session.finish(&[(NEWEST_SUCCESS, &[(&nik.as_str(), Type::TEXT)])]).await?;
     let Some(row) = found.first() else { return Ok(None) };
     let kept = get::<Option<Uuid>>(row, "run_id")?.is_some();
-    let source = kept.then(|| Ok(RowMessage { key: row_key(row)?, turn: count(row, "turn")?, sealed: get(row, "sealed")? }));
+    let source = kept.then(|| {
+        Ok(RowMessage { key: row_key(row)?, turn: count(row, "turn")?, sealed: get(row, "sealed")? })
+    });
     Ok(Some((order(row)?, needed(row, "number_hash")?, source.transpose()?)))
 }
