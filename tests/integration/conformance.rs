@@ -2,6 +2,7 @@
 //! adapter promises.
 
 mod in_process;
+mod postgres;
 mod sqlite;
 
 use tests::conformance::ledger::{Postgres, SqliteInMemory, SqliteOnFile};

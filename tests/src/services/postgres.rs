@@ -43,7 +43,7 @@ pub struct PostgresServer {
 pub struct Place {
     /// `postgres://…`, as `DATABASE_URL`.
     pub uri: String,
-    /// The name of its schema or database.
+    /// The name of its schema or database, and of the application in each connection made by `uri`.
     pub name: String,
 }
 
@@ -111,8 +111,9 @@ impl PostgresServer {
         let client = connect(&self.uri).await.expect("the server answered before");
         let what = if self.schemas { "SCHEMA" } else { "DATABASE" };
         client.batch_execute(&format!("CREATE {what} {name}")).await.expect("to make a place for a test");
-        let uri =
+        let own =
             if self.schemas { with_search_path(&self.uri, &name) } else { with_database(&self.uri, &name) };
+        let uri = with_parameter(&own, &format!("application_name={name}"));
         Place { uri, name }
     }
 
@@ -202,8 +203,12 @@ fn made_at(name: &str) -> Option<Timestamp> {
 }
 
 fn with_search_path(uri: &str, schema: &str) -> String {
+    with_parameter(uri, &format!("options=-csearch_path%3D{schema}"))
+}
+
+fn with_parameter(uri: &str, parameter: &str) -> String {
     let separator = if uri.contains('?') { '&' } else { '?' };
-    format!("{uri}{separator}options=-csearch_path%3D{schema}")
+    format!("{uri}{separator}{parameter}")
 }
 
 fn with_database(uri: &str, database: &str) -> String {
