@@ -3,6 +3,7 @@
 
 mod in_process;
 mod postgres;
+mod postgres_tls;
 mod sqlite;
 
 use tests::conformance::ledger::{Postgres, SqliteInMemory, SqliteOnFile};

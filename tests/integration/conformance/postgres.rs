@@ -414,7 +414,7 @@ fn texts_below(folder: &Path) -> Vec<String> {
 #[tokio::test]
 async fn the_servers_files_hold_no_personal_data_in_clear() {
     let server = PostgresServer::get().await;
-    let Some(data) = server.data() else { return };
+    let Some(folder) = server.folder() else { return };
     let place = server.place().await;
     let stage = stage(&place).await;
     let rows = [(2, 711, 811), (3, 712, 812), (4, 713, 813), (5, 714, 814), (6, 714, 815)];
@@ -429,8 +429,8 @@ async fn the_servers_files_hold_no_personal_data_in_clear() {
         Record { key: claimed.key, epoch: claimed.epoch, settlement: done(), requests: 0, retries: 0 };
     stage.ledger().record(&[twice]).await.unwrap();
     place.client().await.batch_execute("CHECKPOINT").await.unwrap();
-    let mut texts = texts_below(&data);
-    texts.push(std::fs::read_to_string(server.log().expect("it is private")).unwrap());
+    let mut texts = texts_below(&folder.join("data"));
+    texts.push(std::fs::read_to_string(folder.join("server.log")).unwrap());
     let hold = |part: &str| texts.iter().any(|text| text.contains(part));
     assert!(hold(stage.nik_hash(711).as_str()), "the hash is there, so these are the right files");
     for who in 711..=714 {

@@ -22,11 +22,16 @@ const KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// How long a private server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// fsync stays on: a commit that is answered is on disk, as it will be.
+/// fsync stays on: a commit that is answered is on disk, as it will be. A folder of certificates may be given.
 const START: &str = r#"
-bin=$1 port=$2
+bin=$1 port=$2 certificates=${3-} tls=off
+if [ -n "$certificates" ]; then
+  tls=on
+  install -m 0600 ${user:+-o "$user"} "$certificates"/* "$folder"
+fi
 (as "$bin/initdb" -D "$folder/data" -U tests -A trust -E UTF8 --no-locale --no-sync) >"$folder/initdb.log" 2>&1
-(as "$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" -c max_connections=500) \
+(as "$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" -c max_connections=500 \
+  -c ssl="$tls" -c ssl_cert_file="$folder/server.crt" -c ssl_key_file="$folder/server.key" -c ssl_ca_file="$folder/ca.crt") \
   >"$folder/server.log" 2>&1 </dev/null &
 server=$!
 "#;
@@ -36,7 +41,7 @@ pub struct PostgresServer {
     /// Of its maintenance database, without parameters.
     uri: String,
     schemas: bool,
-    _private: Option<Private>,
+    private: Option<(Private, String)>,
 }
 
 /// A test's own place in a server.
@@ -67,7 +72,7 @@ impl PostgresServer {
             (Some(Source::Docker), _) => {
                 Err("TEST_SERVICES=docker: images are not supported yet; accepted here: env, local".into())
             }
-            (None | Some(Source::Local), _) => Self::private().await,
+            (None | Some(Source::Local), _) => Self::private(None).await,
         }
     }
 
@@ -77,10 +82,16 @@ impl PostgresServer {
         let what = if schemas { "a schema" } else { "a database" };
         say(&format!("Postgres for the tests: TEST_DATABASE_URL, {what} for each test"));
         remove_old(&client, schemas).await.map_err(|error| format!("TEST_DATABASE_URL: {error}"))?;
-        Ok(Self { uri, schemas, _private: None })
+        Ok(Self { uri, schemas, private: None })
     }
 
-    async fn private() -> Result<Self, String> {
+    /// A server of the caller's own with TLS: `certificates` holds `server.crt`, `server.key` and `ca.crt`.
+    pub async fn with_tls(certificates: &Path) -> Self {
+        let started = Self::private(Some(certificates)).await;
+        started.unwrap_or_else(|problem| panic!("no Postgres for the tests: {problem}"))
+    }
+
+    async fn private(certificates: Option<&Path>) -> Result<Self, String> {
         let found = folder_of(&["initdb", "postgres"], &debian_folders()).ok_or(
             "no server binaries on this machine; install them (on Debian: apt-get install postgresql), or set \
              TEST_DATABASE_URL",
@@ -90,14 +101,16 @@ impl PostgresServer {
         let mut problem = String::new();
         for _ in 0..3 {
             let port = free_port()?;
-            let mut server = Private::start("postgres", START, &[found.as_os_str(), OsStr::new(&port)])?;
+            let certificates = certificates.map(Path::as_os_str).unwrap_or_default();
+            let mut server =
+                Private::start("postgres", START, &[found.as_os_str(), OsStr::new(&port), certificates])?;
             let socket = server.folder.display().to_string().replace('/', "%2F");
             let uri = format!("postgres://tests@{socket}:{port}/postgres");
             match answering(&uri, &mut server).await {
                 Ok(()) => {
                     let folder = server.folder.display();
                     say(&format!("Postgres for the tests: {}, privately in {folder}", found.display()));
-                    return Ok(Self { uri, schemas: true, _private: Some(server) });
+                    return Ok(Self { uri, schemas: true, private: Some((server, port)) });
                 }
                 Err(said) => problem = said,
             }
@@ -117,14 +130,19 @@ impl PostgresServer {
         Place { uri, name }
     }
 
-    /// The log of a private server.
-    pub fn log(&self) -> Option<PathBuf> {
-        self._private.as_ref().map(|private| private.folder.join("server.log"))
+    /// The folder of a private server: its log is `server.log`, its data are in `data`.
+    pub fn folder(&self) -> Option<&Path> {
+        self.private.as_ref().map(|(server, _)| server.folder.as_path())
     }
 
-    /// The data folder of a private server.
-    pub fn data(&self) -> Option<PathBuf> {
-        self._private.as_ref().map(|private| private.folder.join("data"))
+    /// The port of a private server on 127.0.0.1.
+    pub fn port(&self) -> Option<&str> {
+        self.private.as_ref().map(|(_, port)| port.as_str())
+    }
+
+    /// A connection to its maintenance database.
+    pub async fn client(&self) -> Client {
+        connect(&self.uri).await.expect("the server answered before")
     }
 }
 
