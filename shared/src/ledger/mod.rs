@@ -14,6 +14,8 @@
 //! The states of a row, and who may move it from one to the next, are drawn in `docs/state-machine.md`.
 
 mod error;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod row;
 mod run;
 pub mod sqlite;

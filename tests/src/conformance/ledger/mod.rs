@@ -10,6 +10,7 @@ mod fleet;
 mod intents;
 mod lock;
 mod newest;
+mod postgres;
 mod records;
 mod replays;
 mod snapshot;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::ledger::Ledger;
 
+pub use postgres::Postgres;
 pub use sqlite::{SqliteInMemory, SqliteOnFile};
 pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, date, nik, number};
 

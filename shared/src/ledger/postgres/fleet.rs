@@ -1,0 +1,79 @@
+//! What the whole fleet shares: the gate, the duties, and what operators did.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{Json, Type};
+
+use super::convert::{get, micros, needed};
+use super::session::Session;
+use crate::ledger::{Act, Gate, GateKind, LedgerError};
+
+// A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
+const SHUT: &str = "
+    WITH depth AS (SELECT $4 AS kinds)
+    INSERT INTO gate AS standing (kind, reason, shut_until)
+    VALUES ($1, $2, ledger_now() + $3 * interval '1 microsecond')
+    ON CONFLICT (single) DO UPDATE SET (kind, reason, shut_until) = (
+      SELECT CASE WHEN stays THEN standing.kind ELSE excluded.kind END,
+             CASE WHEN stays THEN standing.reason ELSE excluded.reason END,
+             greatest(standing.shut_until, excluded.shut_until)
+      FROM (SELECT standing.shut_until > ledger_now()
+              AND array_position(kinds, standing.kind) > array_position(kinds, excluded.kind) AS stays
+            FROM depth) AS compared)";
+
+pub(super) async fn shut_gate(session: Session, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
+    let by_depth: Vec<_> = GateKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    session
+        .finish(&[(
+            SHUT,
+            &[
+                (&gate.kind.as_str(), Type::TEXT),
+                (&gate.reason, Type::TEXT),
+                (&micros(lasts), Type::INT8),
+                (&by_depth, Type::TEXT_ARRAY),
+            ],
+        )])
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn open_gate(session: Session) -> Result<(), LedgerError> {
+    session.finish(&[("DELETE FROM gate", &[])]).await?;
+    Ok(())
+}
+
+pub(super) async fn gate(session: Session) -> Result<Option<Gate>, LedgerError> {
+    let shut =
+        session.finish(&[("SELECT kind, reason FROM gate WHERE shut_until > ledger_now()", &[])]).await?;
+    shut.first().map(|row| Ok(Gate { kind: needed(row, "kind")?, reason: get(row, "reason")? })).transpose()
+}
+
+const HOLD: &str = "
+    INSERT INTO duty AS held (duty, holder, lease_until)
+    VALUES ($1, $2, ledger_now() + $3 * interval '1 microsecond')
+    ON CONFLICT (duty) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
+    WHERE held.holder = excluded.holder OR held.lease_until <= ledger_now()
+    RETURNING duty";
+
+pub(super) async fn hold_duty(
+    session: Session,
+    (duty, holder): (&str, &str),
+    lease: Duration,
+) -> Result<bool, LedgerError> {
+    let held = session
+        .finish(&[(HOLD, &[(&duty, Type::TEXT), (&holder, Type::TEXT), (&micros(lease), Type::INT8)])])
+        .await?;
+    Ok(!held.is_empty())
+}
+
+const NOTE_ACT: &str = "INSERT INTO act (at, who, act, detail) VALUES (ledger_now(), $1, $2, $3)";
+
+pub(super) async fn note_act(session: Session, act: &Act) -> Result<(), LedgerError> {
+    session
+        .finish(&[(
+            NOTE_ACT,
+            &[(&act.who, Type::TEXT), (&act.act, Type::TEXT), (&Json(&act.detail), Type::JSONB)],
+        )])
+        .await?;
+    Ok(())
+}
