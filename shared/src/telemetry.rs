@@ -22,6 +22,8 @@ pub fn start(format: Option<LogFormat>) {
         EnvFilter::try_new(asked.as_deref().unwrap_or("info,refinery_core=warn")).unwrap_or_else(|_| EnvFilter::new("info")),
         |filter, capped| filter.add_directive(format!("{capped}=info").parse().expect("a crate's name and a level")),
     );
+    // lapin prints a message that is returned, payload and all, as a warning; what matters of that we log.
+    let filter = filter.add_directive("lapin=error".parse().expect("a crate's name and a level"));
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let registry = tracing_subscriber::registry().with(filter);

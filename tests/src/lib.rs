@@ -3,3 +3,4 @@
 pub mod conformance;
 pub mod night;
 pub mod process;
+pub mod services;

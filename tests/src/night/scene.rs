@@ -105,8 +105,8 @@ impl Scene {
         let api_key = scene.write_secret("api-key", "first-key\n");
         scene.set("FHIR_API_KEY", format!("file:{}", api_key.display()));
         scene.set("SHEET_ID", scene.simulators.sheet_id());
-        scene.set("SHEETS_URL", scene.simulators.sheets_url());
-        scene.set("FHIR_URL", scene.simulators.fhir_url());
+        scene.set("SHEETS_URL", scene.simulators.sheets_url().to_owned());
+        scene.set("FHIR_URL", scene.simulators.fhir_url().to_owned());
         scene.set("FHIR_TIMEOUT", "5s");
         scene.set("FHIR_MAX_CONCURRENCY", "32");
         scene.set("DATABASE_URL", format!("sqlite:{}", scene.database().display()));
