@@ -43,5 +43,11 @@ pub fn start(format: Option<LogFormat>) {
 
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
     let source = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO || !CAPPED.contains(&source)
+    let most = match source {
+        // It prints a message that is returned, payload and all, as a warning; what matters of that we log.
+        "lapin" => Level::ERROR,
+        _ if CAPPED.contains(&source) => Level::INFO,
+        _ => return true,
+    };
+    *metadata.level() <= most
 }

@@ -3,4 +3,5 @@
 pub mod conformance;
 pub mod night;
 pub mod process;
+#[cfg(feature = "services")]
 pub mod services;

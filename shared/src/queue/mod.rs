@@ -3,9 +3,14 @@
 //!
 //! A delivery ends in exactly one of *done*, *retry after*, *dead-letter*; one that is dropped unsettled
 //! (its worker died) is delivered again. Both adapters run the conformance suite in `tests/`; declared
-//! differences: the in-process queue is not [`durable`](Queue::durable), and makes a publisher wait while it is full.
+//! differences: the in-process queue is not [`durable`](Queue::durable), makes a publisher wait while it is full,
+//! and tells as a dead letter's [`deaths`](Delivery::deaths) the reason it was given up for. RabbitMQ tells how
+//! it came to be one (`rejected`, `delivery_limit`), the reason being the ledger's; it keeps a subscription's
+//! prefetch for it before it asks, and leaves a full queue's messages unconfirmed.
 
 mod in_process;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 use std::time::Duration;
 
@@ -25,6 +30,16 @@ pub enum QueueError {
         /// The verb, as in "publish".
         doing: &'static str,
         /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A queue exists, made with other arguments than this version of the program declares.
+    #[error(
+        "the queue {queue} exists with other arguments; use another prefix, or remove it once it is empty"
+    )]
+    Mismatch {
+        /// Its name.
+        queue: String,
+        /// What the other side said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -100,13 +115,22 @@ pub struct Delivery {
     pub message: RowMessage,
     /// What the queue tells of the message's deaths, on [`Channel::DeadLetters`].
     pub deaths: Option<String>,
+    /// Headers that carry the publisher's trace (W3C `traceparent`, `tracestate`); empty where none came along.
+    pub trace: Vec<(String, String)>,
     settler: Box<dyn Settler>,
 }
 
 impl Delivery {
     /// What an adapter hands out.
     pub fn new(message: RowMessage, deaths: Option<String>, settler: Box<dyn Settler>) -> Self {
-        Self { message, deaths, settler }
+        Self { message, deaths, trace: Vec::new(), settler }
+    }
+
+    /// With the trace that came along.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Vec<(String, String)>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// Ends it. An error means that it may be delivered again, which the ledger then sees through.

@@ -3,12 +3,22 @@
 //! They are looked for in this order, and standard error says which was taken: a URL in the environment; server
 //! binaries on this machine, started privately. `TEST_SERVICES=env|local|docker` forces one.
 
+mod broker;
+mod certificates;
 mod folder;
+mod management;
 pub mod postgres;
+mod rabbitmq;
+mod relay;
 
 use std::io::Write as _;
 
+pub use broker::Broker;
+pub use certificates::Certificates;
+pub use management::Management;
 pub use postgres::PostgresServer;
+pub use rabbitmq::Vhost;
+pub use relay::Relay;
 
 /// Where a service comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

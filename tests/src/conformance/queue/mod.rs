@@ -2,14 +2,19 @@
 
 mod delivering;
 mod load;
+#[cfg(feature = "services")]
+mod rabbitmq;
 mod settling;
 mod stage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::domain::Reason;
 use shared::queue::{InProcessQueue, Queue};
 
+#[cfg(feature = "services")]
+pub use rabbitmq::{KeptStrays, RabbitMq, test_config};
 pub use stage::{Stage, message};
 
 use super::published;
@@ -21,6 +26,10 @@ pub trait Adapter: Send + Sync {
 
     /// A wait that this adapter tells well from none, and from four times as much.
     fn wait(&self) -> Duration;
+
+    /// What this adapter must tell of the death of a message that was given up for this reason. A declared
+    /// difference: the reason itself, or only that it was rejected.
+    fn death(&self, reason: Reason) -> String;
 }
 
 /// The in-process queue as the suite's adapter.
@@ -46,6 +55,10 @@ impl Adapter for InProcess {
 
     fn wait(&self) -> Duration {
         Duration::from_secs(1)
+    }
+
+    fn death(&self, reason: Reason) -> String {
+        reason.as_str().into()
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) async fn a_dead_letter_comes_out_with_its_reason(stage: Stage) {
         settled.expect("to settle");
         assert_eq!(buried.message, message);
         let deaths = buried.deaths.clone().expect("what became of it");
-        assert!(deaths.contains(reason.as_str()), "{deaths}");
+        assert!(deaths.contains(&stage.death(reason)), "{deaths}");
         buried.settle(Settle::Done).await.expect("to settle");
     }
 }

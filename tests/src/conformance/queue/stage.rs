@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::domain::Reason;
 use shared::ledger::{RowKey, RowMessage, RunId};
 use shared::queue::{Channel, Deliveries, Delivery, Depth, Queue, Settle};
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +37,11 @@ impl Stage {
     /// See [`Adapter::wait`].
     pub fn wait(&self) -> Duration {
         self.0.wait()
+    }
+
+    /// See [`Adapter::death`].
+    pub fn death(&self, reason: Reason) -> String {
+        self.0.death(reason)
     }
 
     /// Publishes these numbers; all must be confirmed.

@@ -1,0 +1,162 @@
+//! What the adapter is told: where the broker is, how to trust it, what the queues are called, how long to wait.
+
+use std::fmt;
+use std::time::Duration;
+
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::AMQPUri;
+
+/// Seconds between heartbeats; two that are missed end a connection.
+const HEARTBEAT: u16 = 10;
+
+/// The broker's address cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("not an AMQP address (amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…): {0}")]
+pub struct AddressError(String);
+
+/// How to reach and use a broker.
+#[derive(Clone)]
+pub struct RabbitMqConfig {
+    pub(super) uri: AMQPUri,
+    /// How the broker's pages name our connections.
+    pub name: String,
+    /// Whom to trust, and who we are, on `amqps`.
+    pub tls: TlsTerms,
+    /// The queues.
+    pub queues: QueueTerms,
+    /// The waits.
+    pub waits: Waits,
+    /// Messages published and not yet confirmed, at most, on one channel.
+    pub window: usize,
+    /// Headers that carry the trace of the caller (W3C `traceparent`, `tracestate`), asked for with each message
+    /// published. A retry carries on the headers it came with.
+    pub trace_headers: fn() -> Vec<(String, String)>,
+}
+
+impl RabbitMqConfig {
+    /// The defaults, for this address. A query of the address is honoured (`auth_mechanism=external` for client
+    /// certificates), but for the heartbeat.
+    pub fn new(address: &str) -> Result<Self, AddressError> {
+        let mut uri: AMQPUri = address.parse().map_err(AddressError)?;
+        uri.query.heartbeat = Some(HEARTBEAT);
+        Ok(Self {
+            uri,
+            name: "nightly-sync".into(),
+            tls: TlsTerms::default(),
+            queues: QueueTerms::default(),
+            waits: Waits::default(),
+            window: 1_000,
+            trace_headers: Vec::new,
+        })
+    }
+}
+
+impl fmt::Debug for RabbitMqConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMqConfig")
+            .field("host", &self.uri.authority.host)
+            .field("port", &self.uri.authority.port)
+            .field("vhost", &self.uri.vhost)
+            .field("tls", &self.tls)
+            .field("queues", &self.queues)
+            .field("waits", &self.waits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Certificates for `amqps`.
+#[derive(Clone, Default)]
+pub struct TlsTerms {
+    /// PEM roots added to the system's (`CA_FILE`).
+    pub roots: Option<String>,
+    /// Our own certificate chain and its private key, both PEM.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl TlsTerms {
+    pub(super) fn to_lapin(&self) -> OwnedTLSConfig {
+        let identity = self.identity.clone().map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key });
+        OwnedTLSConfig { identity, cert_chain: self.roots.clone() }
+    }
+}
+
+impl fmt::Debug for TlsTerms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsTerms")
+            .field("roots", &self.roots.is_some())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
+/// What the queues are called and made of. Queues that exist keep the arguments they were made with, so other
+/// values here need another prefix, or the old queues removed.
+#[derive(Clone, Debug)]
+pub struct QueueTerms {
+    /// What every name starts with.
+    pub prefix: String,
+    /// The waits of the retry queues, shortest first; not empty.
+    pub ladder: Vec<Duration>,
+    /// Redeliveries after which the broker gives a message up. Every worker that dies or drains gives back what
+    /// it has prefetched, and that counts: well above what a bad night brings.
+    pub delivery_limit: u32,
+}
+
+impl Default for QueueTerms {
+    fn default() -> Self {
+        Self {
+            prefix: "nightly-sync".into(),
+            ladder: [1, 2, 3, 5, 10, 20, 40, 80, 150, 300].map(Duration::from_secs).to_vec(),
+            delivery_limit: 500,
+        }
+    }
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// For a connection, its handshakes included.
+    pub connect: Duration,
+    /// For any answer of the broker but a confirm.
+    pub answer: Duration,
+    /// For each confirm, from when its message was published.
+    pub confirm: Duration,
+    /// The longest retry that waits in the process instead of in a retry queue.
+    pub in_process: Duration,
+    /// The first back-off of a broker that cannot be reached, before jitter; doubles with each failure.
+    pub back_off_first: Duration,
+    /// What the back-off stops at.
+    pub back_off_most: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
+            confirm: Duration::from_secs(10),
+            in_process: Duration::from_secs(1),
+            back_off_first: Duration::from_millis(250),
+            back_off_most: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_and_its_password_not_shown() {
+        let config = RabbitMqConfig::new("amqps://night:s3cret@broker:5671/prod?heartbeat=0").unwrap();
+        assert_eq!(config.uri.query.heartbeat, Some(10), "never without heartbeats");
+        let shown = format!("{config:?}");
+        assert!(shown.contains("broker") && !shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_without_showing_it() {
+        let error = RabbitMqConfig::new("http://night:s3cret@broker/").unwrap_err().to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! RabbitMQ's management API, as little of it as tests need. Blocking and without a client of its own, so that a
+//! `Drop` can use it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A broker's management API.
+#[derive(Clone, Debug)]
+pub struct Management {
+    host: String,
+    port: u16,
+    authorization: String,
+}
+
+impl Management {
+    /// The API at this address.
+    pub fn new(host: &str, port: u16, user: &str, password: &str) -> Self {
+        Self { host: host.into(), port, authorization: STANDARD.encode(format!("{user}:{password}")) }
+    }
+
+    /// Whether it answers.
+    pub fn is_up(&self) -> bool {
+        self.ask("GET", "overview", None).is_ok()
+    }
+
+    /// Makes a vhost.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn make_vhost(&self, vhost: &str) {
+        self.ask("PUT", &format!("vhosts/{vhost}"), None).expect("a vhost can be made");
+    }
+
+    /// Removes a vhost, with all that is in it and all its connections.
+    pub fn remove_vhost(&self, vhost: &str) -> std::io::Result<()> {
+        self.ask("DELETE", &format!("vhosts/{vhost}"), None).map(drop)
+    }
+
+    /// Deletes a queue, as an operator would.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn delete_queue(&self, vhost: &str, queue: &str) {
+        self.ask("DELETE", &format!("queues/{vhost}/{queue}"), None).expect("a queue can be deleted");
+    }
+
+    /// Lets queues hold this many messages at most.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn limit_queue(&self, vhost: &str, queue: &str, most: u32) {
+        let policy = json!({
+            "pattern": format!("^{}$", queue.replace('.', "\\.")),
+            "definition": { "max-length": most }, "apply-to": "queues",
+        });
+        self.ask("PUT", &format!("policies/{vhost}/full"), Some(policy)).expect("a policy can be set");
+    }
+
+    /// The names of the queues in a vhost.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn queues(&self, vhost: &str) -> Vec<String> {
+        let queues = self.ask("GET", &format!("queues/{vhost}"), None).expect("queues can be listed");
+        let names = queues.as_array().expect("a list").iter();
+        names.map(|queue| queue["name"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// Puts a message into a queue.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn publish(&self, vhost: &str, queue: &str, content_type: &str, body: &str) {
+        let message = json!({
+            "properties": { "content_type": content_type, "message_id": "from-outside", "delivery_mode": 2 },
+            "routing_key": queue, "payload": body, "payload_encoding": "string",
+        });
+        let path = format!("exchanges/{vhost}/amq.default/publish");
+        let answer = self.ask("POST", &path, Some(message)).expect("a message can be published");
+        assert_eq!(answer["routed"], true, "to {queue}");
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> std::io::Result<Value> {
+        let address = (self.host.as_str(), self.port).to_socket_addrs()?.next();
+        let address = address.ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let body = body.map_or(String::new(), |body| body.to_string());
+        write!(
+            stream,
+            "{method} /api/{path} HTTP/1.1\r\nhost: {}\r\nauthorization: Basic {}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.host,
+            self.authorization,
+            body.len()
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        if head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+            // A list may come in chunks; what is between the outermost brackets is one of at most a few.
+            Ok(serde_json::from_str(body)
+                .or_else(|_| serde_json::from_str(&unchunked(body)))
+                .unwrap_or_default())
+        } else {
+            Err(std::io::Error::other(format!(
+                "{method} {path}: {}",
+                head.lines().next().unwrap_or_default()
+            )))
+        }
+    }
+}
+
+/// The body without the sizes of its chunks.
+fn unchunked(body: &str) -> String {
+    let mut whole = String::new();
+    let mut rest = body;
+    while let Some((size, chunk)) = rest.split_once("\r\n") {
+        let Some((text, next)) =
+            usize::from_str_radix(size, 16).ok().and_then(|size| chunk.split_at_checked(size))
+        else {
+            break;
+        };
+        whole.push_str(text);
+        rest = next.trim_start_matches("\r\n");
+    }
+    whole
+}
