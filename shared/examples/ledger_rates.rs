@@ -171,7 +171,7 @@ async fn settle(ledger: &PostgresLedger, batch: &[RowMessage], intents: bool) ->
         retries: 0,
     };
     let recorded = ledger.record(&claimed.into_iter().map(record).collect::<Vec<_>>()).await?;
-    if recorded.iter().any(|recorded| *recorded == Recorded::Refused) {
+    if recorded.contains(&Recorded::Refused) {
         return Err("a record was refused".into());
     }
     Ok(())
