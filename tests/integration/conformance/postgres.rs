@@ -154,7 +154,10 @@ async fn disturb(
             .filter_map(|claim| if let Claim::Ours(row) = claim { Some(row) } else { None })
             .collect();
         for row in &ours {
-            assert!(writing.lock().expect("not poisoned").insert(row.nik.to_string()), "two write one NIK");
+            assert!(
+                writing.lock().expect("nobody panicked").insert(row.nik.to_string()),
+                "two write one NIK"
+            );
         }
         let intent = |row: &Claimed| Intent {
             key: row.key,
@@ -167,7 +170,7 @@ async fn disturb(
         let intended = ledger.record_intents(&intents).await.expect("to intend");
         assert!(intended.iter().all(|intended| *intended));
         for row in &ours {
-            writing.lock().expect("not poisoned").remove(row.nik.as_str());
+            writing.lock().expect("nobody panicked").remove(row.nik.as_str());
         }
         let mut records: Vec<_> = ours
             .iter()
