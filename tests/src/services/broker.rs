@@ -33,6 +33,7 @@ pub struct Broker {
     ports: Ports,
     certificates: Certificates,
     server: Child,
+    epmd: Child,
     /// Held for its standard input.
     watchdog: Child,
 }
@@ -76,8 +77,8 @@ impl Broker {
         certificates.write(&folder);
         write_settings(&folder, ports);
         let watchdog = watchdog(&folder);
-        let server = spawn(&scripts, &folder, ports);
-        let mut broker = Self { scripts, folder, ports, certificates, server, watchdog };
+        let (server, epmd) = spawn(&scripts, &folder, ports);
+        let mut broker = Self { scripts, folder, ports, certificates, server, epmd, watchdog };
         broker.until_up().await;
         broker
     }
@@ -90,11 +91,12 @@ impl Broker {
             kill.expect("kill can be run");
         }
         self.server.wait().expect("a child can be waited for");
+        self.epmd.wait().expect("a child can be waited for");
     }
 
     /// Starts it again after [`kill`](Self::kill), on the same ports, with what it had on disk.
     pub async fn start_again(&mut self) {
-        self.server = spawn(&self.scripts, &self.folder, self.ports);
+        (self.server, self.epmd) = spawn(&self.scripts, &self.folder, self.ports);
         self.until_up().await;
     }
 
@@ -156,6 +158,7 @@ impl Drop for Broker {
         // Removes the folder before it ends.
         let _ = self.watchdog.wait();
         let _ = self.server.wait();
+        let _ = self.epmd.wait();
     }
 }
 
@@ -220,7 +223,7 @@ fn write_settings(folder: &Path, ports: Ports) {
     std::fs::write(folder.join("plugins"), "[rabbitmq_management].\n").expect("settings can be written");
 }
 
-fn spawn(scripts: &Path, folder: &Path, ports: Ports) -> Child {
+fn spawn(scripts: &Path, folder: &Path, ports: Ports) -> (Child, Child) {
     let output = std::fs::File::create(folder.join("output")).expect("a file can be made");
     // In the foreground and in our hands; one that the server starts would outlive it.
     let epmd = Command::new("epmd")
@@ -242,5 +245,5 @@ fn spawn(scripts: &Path, folder: &Path, ports: Ports) -> Child {
         .expect("rabbitmq-server can be started");
     std::fs::write(folder.join("groups"), format!("{} {}\n", server.id(), epmd.id()))
         .expect("a file can be written");
-    server
+    (server, epmd)
 }

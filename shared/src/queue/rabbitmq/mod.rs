@@ -19,11 +19,12 @@ mod strays;
 mod subscription;
 mod topology;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use tokio_util::task::TaskTracker;
 
 use super::{Channel, Deliveries, Depth, Queue, QueueError};
 use crate::ledger::{RowKey, RowMessage};
@@ -50,6 +51,7 @@ pub struct RabbitMqQueue {
     consuming: Arc<Link>,
     strays: Arc<dyn Strays>,
     desks: Mutex<Vec<(Channel, Weak<Desk>)>>,
+    pumps: TaskTracker,
 }
 
 impl RabbitMqQueue {
@@ -64,13 +66,36 @@ impl RabbitMqQueue {
         let publisher = Arc::new(Publisher::new(config.clone(), topology.clone()));
         let courier = Courier::start(publisher.clone());
         let consuming = Arc::new(Link::new(config.clone(), topology.clone(), "consuming"));
-        Self { config, topology, publisher, courier, consuming, strays, desks: Mutex::default() }
+        Self {
+            config,
+            topology,
+            publisher,
+            courier,
+            consuming,
+            strays,
+            desks: Mutex::default(),
+            pumps: TaskTracker::new(),
+        }
     }
 
-    /// Closes the connections, once all is settled. What is not settled is delivered again; used after this, the
-    /// adapter connects again.
+    /// Ends all subscriptions, brings what waited in them to the broker, and closes the connections. Deliveries
+    /// still in hand after [`Waits::answer`] are delivered again. Used after this, the adapter connects again.
     pub async fn close(&self) {
+        for (_, desk) in self.desks().iter() {
+            if let Some(desk) = desk.upgrade() {
+                desk.end();
+            }
+        }
+        self.pumps.close();
+        if tokio::time::timeout(self.config.waits.answer, self.pumps.wait()).await.is_err() {
+            tracing::warn!("the queue is closed with deliveries in hand; they will be delivered again");
+        }
+        self.pumps.reopen();
         tokio::join!(self.publisher.close(), self.consuming.close());
+    }
+
+    fn desks(&self) -> MutexGuard<'_, Vec<(Channel, Weak<Desk>)>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn consume(&self, channel: Channel, prefetch: usize) -> Result<Subscription, RabbitMqError> {
@@ -111,8 +136,8 @@ impl RabbitMqQueue {
             queue: queue.clone(),
             strays: self.strays.clone(),
         };
-        tokio::spawn(pump.run());
-        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pumps.spawn(pump.run());
+        let mut desks = self.desks();
         desks.retain(|(_, desk)| desk.strong_count() > 0);
         desks.push((channel, Arc::downgrade(&desk)));
         Ok(Subscription { desk, settling })
@@ -148,8 +173,7 @@ impl Queue for RabbitMqQueue {
         let counts = self.publisher.count().await.map_err(|fault| fault.while_to("count"))?;
         let mut depth =
             Depth { ready: counts.work, unsettled: 0, waiting: counts.retrying, dead: counts.dead };
-        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        for (channel, desk) in desks.iter() {
+        for (channel, desk) in self.desks().iter() {
             let Some(desk) = desk.upgrade() else { continue };
             let held = desk.holdings();
             match channel {

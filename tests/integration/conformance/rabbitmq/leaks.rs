@@ -57,7 +57,7 @@ async fn reconnect(port: u16) {
     let _work = subscribe(&queue, Channel::Work).await;
     publish(&queue, 0..1).await;
     until_threads(2).await;
-    println!("reconnected");
+    eprintln!("reconnected");
     // What the other process counts now is of two connections.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a line");
@@ -78,18 +78,21 @@ async fn reconnecting_leaves_no_thread_and_no_connection_behind() {
         .args(["--exact", name, "--nocapture"])
         .env(PORT, broker.port().to_string())
         .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .expect("a test can be started");
-    let mut lines = tokio::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut lines = tokio::io::BufReader::new(child.stderr.take().expect("piped")).lines();
     let reconnected = async {
+        let mut said = Vec::new();
         while let Some(line) = lines.next_line().await.expect("lines") {
             if line.contains("reconnected") {
                 return;
             }
+            said.push(line);
         }
-        panic!("it ended too soon");
+        panic!("it ended too soon: {said:#?}");
     };
     timeout(PATIENCE * 2, reconnected).await.expect("it should be done by now");
     assert_eq!(broker.connections().await, 2, "one to publish, one to consume");

@@ -55,6 +55,33 @@ async fn what_waits_here_goes_to_the_broker_when_the_subscription_ends() {
 }
 
 #[tokio::test]
+async fn closing_brings_what_waits_here_to_the_broker() {
+    let vhost = Vhost::new().await;
+    let mut config = test_config(vhost.url());
+    config.waits.in_process = Duration::from_secs(3_600);
+    let queue = queue_with(config);
+    publish(&queue, 0..5).await;
+    let mut work = subscribe(&queue, Channel::Work).await;
+    for _ in 0..3 {
+        let delivery = next(&mut work).await;
+        delivery.settle(Settle::RetryAfter(Duration::from_secs(1_800), 1)).await.expect("to settle");
+    }
+    queue.close().await;
+    assert!(work.next().await.is_none(), "the subscription ended");
+    drop((queue, work));
+    let queue = queue_at(vhost.url());
+    let mut work = subscribe(&queue, Channel::Work).await;
+    let mut came = Vec::new();
+    for _ in 0..5 {
+        let delivery = next(&mut work).await;
+        came.push((delivery.message.key.sheet_row, delivery.message.turn));
+        delivery.settle(Settle::Done).await.expect("to settle");
+    }
+    came.sort_unstable();
+    assert_eq!(came, [(0, 1), (1, 1), (2, 1), (3, 0), (4, 0)]);
+}
+
+#[tokio::test]
 async fn a_retry_whose_queue_is_missing_waits_here() {
     let vhost = Vhost::new().await;
     let queue = queue_at(vhost.url());
