@@ -15,9 +15,9 @@ demo:
 test: bins sekmet
 	cargo test --workspace --locked
 
-# The long ones too: more kills, more seeds.
+# The long ones too: more kills, and the cases on a real RabbitMQ and Postgres (Debian: rabbitmq-server, postgresql).
 test-all: bins sekmet
-	cargo test --workspace --locked -- --include-ignored
+	cargo test --workspace --locked --features tests/services -- --include-ignored
 
 lint:
 	cargo fmt --all --check

@@ -166,11 +166,8 @@ pub(super) async fn complete_snapshot(
         session.finish(&[]).await?;
         return Ok(());
     }
-    if let Some(limit) = found.selection.limit {
-        session.run(&[(CUT, &[(&run.0, Type::UUID), (&i64::from(limit), Type::INT8)])]).await?;
-    }
     session
-        .finish(&[
+        .run(&[
             (
                 CONFLICTS,
                 &[
@@ -181,15 +178,21 @@ pub(super) async fn complete_snapshot(
                 ],
             ),
             (DUPLICATES, &[(&run.0, Type::UUID), (&Outcome::DuplicateRow.as_str(), Type::TEXT)]),
-            (
-                COMPLETE,
-                &[
-                    (&run.0, Type::UUID),
-                    (&i64::try_from(snapshot.rows_read).unwrap_or(i64::MAX), Type::INT8),
-                    (&snapshot.changed_while_read, Type::BOOL),
-                ],
-            ),
         ])
+        .await?;
+    // Last: a row is not right because the one that contradicts it lies beyond the limit.
+    if let Some(limit) = found.selection.limit {
+        session.run(&[(CUT, &[(&run.0, Type::UUID), (&i64::from(limit), Type::INT8)])]).await?;
+    }
+    session
+        .finish(&[(
+            COMPLETE,
+            &[
+                (&run.0, Type::UUID),
+                (&i64::try_from(snapshot.rows_read).unwrap_or(i64::MAX), Type::INT8),
+                (&snapshot.changed_while_read, Type::BOOL),
+            ],
+        )])
         .await?;
     Ok(())
 }
