@@ -64,7 +64,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let took = began.elapsed();
     let rate = confirmed as f64 / took.as_secs_f64();
     let ready = queue.depth().await?.ready;
-    println!("{confirmed} confirmed in {took:.2?}: {rate:.0}/s ({callers} callers, calls of {call}); {ready} ready");
+    println!(
+        "{confirmed} confirmed in {took:.2?}: {rate:.0}/s ({callers} callers, calls of {call}); {ready} ready"
+    );
     queue.close().await;
     Ok(())
 }
