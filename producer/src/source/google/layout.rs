@@ -57,19 +57,15 @@ impl Layout {
         })
     }
 
-    /// Whether nothing at all stands where the sheet is to be read, a header included, as far as one request sees.
+    /// Whether nothing at all stands in the sheet, a header included, as far as one request sees. The whole sheet,
+    /// whatever the range: one that lies beside the rows is a mistake, not a night without rows.
     pub async fn is_blank(client: &mut SheetsClient, config: &GoogleConfig) -> Result<bool, SourceError> {
         let tabs = client.tabs().await?;
         let tab = choose(&tabs, config)?;
-        let area = config.range.area;
-        let last_row =
-            area.last_row.map_or(tab.rows, |last| last.min(tab.rows)).min(area.first_row + BATCH_ROWS - 1);
-        let last_column =
-            area.last_column.map_or(tab.columns, |last| last.saturating_add(1).min(tab.columns));
-        if last_row < area.first_row || last_column <= area.first_column {
+        if tab.rows == 0 || tab.columns == 0 {
             return Ok(true);
         }
-        let range = a1(&tab.title, (area.first_column, last_column - 1), (area.first_row, last_row));
+        let range = a1(&tab.title, (0, tab.columns - 1), (1, tab.rows.min(BATCH_ROWS)));
         Ok(client.values(&[range]).await?.into_iter().flatten().all(|row| row.is_empty()))
     }
 
