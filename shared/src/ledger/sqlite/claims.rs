@@ -8,7 +8,7 @@ use super::convert::{needed, order};
 use super::{Sql as _, micros};
 use crate::data_key::KeyedHash;
 use crate::domain::Outcome;
-use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey};
+use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey, RunKind};
 
 struct Stored {
     state: String,
@@ -54,6 +54,9 @@ fn claim_one(
         Some(Outcome::Superseded) if row.claimed.intent.is_some() => row.claimed.superseded = true,
         Some(outcome) => {
             settle(db, request.key, outcome)?;
+            if outcome == Outcome::SkippedAlreadyApplied && row.claimed.kind == RunKind::Night {
+                confirm_newest(db, &row.claimed)?;
+            }
             return Ok(Claim::Settled(Some(outcome)));
         }
         None => {}
@@ -172,6 +175,20 @@ fn overtaken(db: &Connection, row: &Stored) -> Result<Option<Outcome>, LedgerErr
         return Ok(Some(Outcome::SkippedAlreadyApplied));
     }
     Ok((newest > ours).then_some(Outcome::Superseded))
+}
+
+/// A later snapshot that says the same number again makes that the newest word: a replay of a snapshot in between,
+/// with another number, comes too late.
+fn confirm_newest(db: &Connection, row: &Claimed) -> Result<(), LedgerError> {
+    db.prepare_cached(
+        "UPDATE newest_success SET snapshot_order = ?3, run_id = ?4, sheet_row = ?5
+         WHERE nik_hash = ?1 AND run_date = ?2 AND snapshot_order < ?3",
+    )
+    .and_then(|mut update| {
+        update.execute(params![row.nik, row.order.date, row.order.snapshot, row.key.run, row.key.sheet_row])
+    })
+    .doing("claim rows")?;
+    Ok(())
 }
 
 fn settle(db: &Connection, key: RowKey, outcome: Outcome) -> Result<(), LedgerError> {

@@ -177,6 +177,7 @@ macro_rules! ledger_cases {
                 a_replayed_row_can_be_superseded,
                 a_replay_leaves_the_run_closed,
                 a_replay_under_way_leaves_its_run_unfinished,
+                a_number_said_again_is_newer_than_a_dead_letter_before_it,
             }
             fleet {
                 a_gate_stands_until_it_lapses,

@@ -75,8 +75,8 @@ pub(super) async fn what_is_applied_already_is_skipped(stage: Stage) {
     let second = stage.night(ON, &[(2, 1, 1)]).await;
     stage.finish(first, 2, Outcome::Unchanged).await;
     assert_settled_by_the_ledger(&stage, second, Outcome::SkippedAlreadyApplied).await;
-    // It applied nothing itself: the success stays the first run's.
-    assert_newest(&stage, 1, Some((first, 1))).await;
+    // It applied nothing itself, but said the number again: that is the newest word now.
+    assert_newest(&stage, 1, Some((second, 1))).await;
     let third = stage.night(ON, &[(2, 1, 1)]).await;
     assert_settled_by_the_ledger(&stage, third, Outcome::SkippedAlreadyApplied).await;
 }

@@ -198,3 +198,17 @@ pub(super) async fn a_replay_under_way_leaves_its_run_unfinished(stage: Stage) {
     stage.record(&claimed, done(Outcome::Updated)).await;
     assert!(unfinished().await.is_empty());
 }
+
+/// Found by reading: A was applied, B died, A was said again and skipped; the replay of B overwrote the newer A.
+pub(super) async fn a_number_said_again_is_newer_than_a_dead_letter_before_it(stage: Stage) {
+    let first = stage.night(ON, &[(2, 1, 1)]).await;
+    stage.finish(first, 2, Outcome::Updated).await;
+    let second = stage.night(ON, &[(2, 1, 2)]).await;
+    stage.kill(key(second, 2), Reason::RejectedByServer).await;
+    let third = stage.night(ON, &[(2, 1, 1)]).await;
+    let skipped = stage.ask(key(third, 2), 0).await;
+    assert!(matches!(skipped, Claim::Settled(Some(Outcome::SkippedAlreadyApplied))), "{skipped:?}");
+    replay(&stage, Replay::default()).await;
+    let too_late = stage.ask(again(second, 2), 0).await;
+    assert!(matches!(too_late, Claim::Settled(Some(Outcome::Superseded))), "{too_late:?}");
+}
