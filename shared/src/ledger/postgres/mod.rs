@@ -159,7 +159,8 @@ impl Ledger for PostgresLedger {
         run: RunId,
         snapshot: Snapshot,
     ) -> Result<(), LedgerError> {
-        runs::complete_snapshot(self.long_session("complete a snapshot").await?, fence, run, snapshot).await
+        let session = self.long_session("complete a snapshot").await?.over_a_run();
+        runs::complete_snapshot(session, fence, run, snapshot).await
     }
 
     async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError> {
