@@ -44,10 +44,19 @@ const STANDING_INTENTS: &str = "
     FROM intent JOIN unnest($1, $2, $3) AS asked (run_id, sheet_row, generation)
       ON intent.run_id = asked.run_id AND intent.sheet_row = asked.sheet_row AND intent.generation = asked.generation";
 
+// A later snapshot that says the same number again makes that the newest word: a replay of a snapshot in between,
+// with another number, comes too late.
 const SETTLE: &str = "
-    UPDATE row AS r SET state = 'done', outcome = asked.outcome, found = NULL, crashes = 0, epoch = r.epoch + 1
-    FROM unnest($1, $2, $3) AS asked (run_id, sheet_row, outcome)
-    WHERE r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row";
+    WITH settled AS (
+      UPDATE row AS r SET state = 'done', outcome = asked.outcome, found = NULL, crashes = 0, epoch = r.epoch + 1
+      FROM unnest($1, $2, $3) AS asked (run_id, sheet_row, outcome)
+      WHERE r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row
+      RETURNING r.run_id, r.sheet_row, r.outcome, r.nik_hash)
+    UPDATE newest_success AS newest
+    SET snapshot_order = run.snapshot_order, run_id = settled.run_id, sheet_row = settled.sheet_row
+    FROM settled JOIN run ON run.run_id = settled.run_id
+    WHERE settled.outcome = 'skipped_already_applied' AND run.kind = 'night' AND newest.nik_hash = settled.nik_hash
+      AND newest.run_date = run.run_date AND newest.snapshot_order < run.snapshot_order";
 
 // Where a NIK had no lease there was nothing to lock: of two transactions that insert its first, one waits
 // here, finds the other's, and leaves it. The crash is counted in advance, and taken back by whatever record
