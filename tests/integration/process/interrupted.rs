@@ -63,9 +63,13 @@ async fn ctrl_c_and_sigterm_drain_the_night_and_the_next_start_carries_it_on() {
 async fn a_second_signal_does_not_wait_for_the_server() {
     let night = mixed(12, 60);
     let site = Site::of(&night).await;
-    slow(&site, Duration::from_secs(25));
+    // Writes only: with a slow probe nothing would be in hand, and the first signal would end it at once.
+    let latency_by_operation = [(simulators::Operation::Write, simulators::Latency::fixed(25_000.0))].into();
+    site.simulators.set_faults(simulators::FaultPlan { latency_by_operation, ..Default::default() });
     let mut running = site.start_night();
     running.until_logged("snapshot complete").await;
+    let searches = async || site.simulators.snapshot().searches;
+    tests::night::until("rows wait for their writes", || searches(), |searches| *searches > 10).await;
     running.signal(Sign::Terminate);
     running.until_logged("stopping").await;
     let asked = std::time::Instant::now();

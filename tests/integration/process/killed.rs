@@ -63,7 +63,8 @@ async fn phase(site: &Site, changes: u64) -> Option<Phase> {
 async fn kill_at(site: &Site, mut running: Running, moment: Moment, changes: u64, dice: &mut StdRng) {
     let longest = match moment {
         Moment::Started => 60,
-        Moment::RunFound => 100,
+        // A night that is nearly done ends soon after it is found.
+        Moment::RunFound => 20,
         Moment::SnapshotComplete => 300,
         Moment::Written(_) => 80,
     };
