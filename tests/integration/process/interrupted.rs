@@ -69,7 +69,7 @@ async fn a_second_signal_does_not_wait_for_the_server() {
     let mut running = site.start_night();
     running.until_logged("snapshot complete").await;
     let searches = async || site.simulators.snapshot().searches;
-    tests::night::until("rows wait for their writes", || searches(), |searches| *searches > 10).await;
+    tests::night::until("rows wait for their writes", searches, |searches| *searches > 10).await;
     running.signal(Sign::Terminate);
     running.until_logged("stopping").await;
     let asked = std::time::Instant::now();
