@@ -4,6 +4,8 @@ use std::io::Write;
 
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
+use shared::signals::Signal;
+use shared::status::Status;
 use shared::ledger::{Replay, RunKind, Selection};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +15,6 @@ use crate::niks::{self, NikFlagError, Person};
 use crate::producer::{Ended, Halt, Order, Producer, ProducerError};
 use crate::report::Report;
 use crate::source::{ColumnNames, SourceError};
-use crate::status::{Signal, Status};
 
 /// Why a command failed unexpectedly.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +102,7 @@ pub async fn execute(
 }
 
 fn dates(producer: &Producer, flags: &RunFlags) -> Vec<RunDate> {
-    let now = producer.clock.now();
+    let now = producer.backing.clock.now();
     if let (Some(from), Some(to)) = (flags.from, flags.to) {
         return from.through(to).collect();
     }
@@ -125,11 +126,11 @@ async fn replay(
     let replay = Replay { niks, from: flags.from, to: flags.to, reason: flags.reason, rows: Vec::new() };
     if flags.dry_run {
         let listing = Listing {
-            ledger: producer.ledger.as_ref(),
-            keys: &producer.keys,
+            ledger: producer.backing.ledger.as_ref(),
+            keys: &producer.backing.keys,
             job: &producer.job,
             columns,
-            clock: &producer.clock,
+            clock: &producer.backing.clock,
             output: flags.output,
             language: shared::domain::Language::En,
         };

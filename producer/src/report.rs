@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::domain::Outcome;
 use shared::ledger::{Run, RunKind, RunState, Tally};
 
-use crate::status::Status;
+use shared::status::Status;
 
 /// The report, in the words of the outside contract.
 #[derive(Clone, Debug, Serialize)]

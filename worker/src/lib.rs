@@ -4,6 +4,7 @@
 
 mod batches;
 mod breaker;
+mod composition;
 mod credentials;
 pub mod fhir;
 pub mod limiter;
@@ -14,8 +15,9 @@ mod worker;
 
 pub use batches::{BatchTerms, Batches};
 pub use breaker::BreakerTerms;
+pub use composition::{Fhir, Tuning, worker};
 pub use credentials::{CredentialSource, Credentials};
 pub use pause::PauseTerms;
 pub use row::Rows;
 pub use server::Server;
-pub use worker::Worker;
+pub use worker::{DRAIN, Worker};
