@@ -9,11 +9,11 @@ use shared::domain::Outcome;
 use shared::ledger::{RowKey, RowMessage, RunId, RunState};
 use shared::queue::{Channel, Deliveries, Depth, Queue, QueueError, Settle};
 use shared::steward::{Scope, Steward, StewardTerms};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{self, JOB, LEASE, RETAKE, STALE};
 use super::{published, queue};
+use crate::night::until;
 
 const ON: &str = "2026-11-23";
 
@@ -53,10 +53,17 @@ impl Stage {
         self.queue.queue().depth().await.expect("a depth").ready
     }
 
+    /// Waits until as many are ready: what somebody gave back may still be on its way.
+    async fn until_ready(&self, expected: u64) {
+        until("messages to be ready", || self.ready(), |ready| *ready == expected).await;
+    }
+
     /// Takes everything that is ready, and is done with it.
     async fn lose_all(&self) {
+        // What is on its way to a subscriber is not counted: once it is there, no count tells the end.
+        let ready = self.ready().await;
         let mut work = self.queue.queue().subscribe(Channel::Work, 10).await.expect("to subscribe");
-        while self.ready().await > 0 {
+        for _ in 0..ready {
             let delivery = work.next().await.expect("the subscription goes on");
             delivery.settle(Settle::Done).await.expect("to settle");
         }
@@ -173,6 +180,7 @@ mod rounds {
         stage.ledger.take(delivery.message.key, delivery.message.turn).await;
         drop(work);
         delivery.settle(Settle::Done).await.expect("to settle");
+        stage.until_ready(2).await;
         stage.ledger.advance(LEASE).await;
         // The queue is not idle, and yet nobody else will bring this one.
         round(&steward).await;
@@ -262,12 +270,8 @@ mod rounds {
                 .await;
             delivery.settle(Settle::Done).await.expect("to settle");
         }
-        let gives_up = Instant::now() + Duration::from_secs(30);
         let state = async || stage.ledger.ledger().run(run).await.expect("a run").map(|run| run.state);
-        while state().await != Some(RunState::Closed) {
-            assert!(Instant::now() < gives_up, "the run is {:?}", state().await);
-            sleep(Duration::from_millis(10)).await;
-        }
+        until("the run to be closed", state, |state| *state == Some(RunState::Closed)).await;
         stop.cancel();
         serving.await.expect("it stops without a panic");
         assert_eq!(stage.queue.queue().depth().await.expect("a depth"), Depth::default());

@@ -51,6 +51,15 @@ impl Management {
         self.ask("DELETE", &format!("queues/{vhost}/{queue}"), None).expect("a queue can be deleted");
     }
 
+    /// Makes a plain queue, as an operator would who knows no better.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn make_queue(&self, vhost: &str, queue: &str) {
+        let plain = json!({ "durable": true });
+        self.ask("PUT", &format!("queues/{vhost}/{queue}"), Some(plain)).expect("a queue can be made");
+    }
+
     /// Lets queues hold this many messages at most.
     ///
     /// # Panics

@@ -64,12 +64,14 @@ async fn many_callers_share_one_attempt_to_connect() {
 async fn a_cut_connection_ends_the_subscription_and_what_was_in_hand_comes_again() {
     let vhost = Vhost::new().await;
     let relay = relay_to(&vhost).await;
-    let queue = queue_at(&through(&relay, &vhost));
+    let mut config = test_config(&through(&relay, &vhost));
+    config.waits.in_process = Duration::from_secs(3_600);
+    let queue = queue_with(config);
     publish(&queue, 0..4).await;
     let mut work = subscribe(&queue, Channel::Work).await;
     let (done, late, waits) = (next(&mut work).await, next(&mut work).await, next(&mut work).await);
     done.settle(Settle::Done).await.expect("to settle");
-    waits.settle(Settle::RetryAfter(Duration::from_millis(100), 1)).await.expect("to settle");
+    waits.settle(Settle::RetryAfter(Duration::from_secs(1_800), 1)).await.expect("to settle");
     relay.cut().await;
     ends(&mut work).await;
     late.settle(Settle::Done).await.expect_err("its channel is gone");
