@@ -7,6 +7,7 @@ mod breaker;
 mod credentials;
 pub mod fhir;
 pub mod limiter;
+mod lookup;
 mod pause;
 mod row;
 mod server;
