@@ -51,6 +51,8 @@ pub struct FaultPlan {
     pub patients: BTreeMap<String, PatientFault>,
     /// Every search is answered with everybody, as a server does that ignores an unconfigured parameter.
     pub ignore_search: bool,
+    /// `If-Match` is not looked at, as by a server that keeps no versions apart.
+    pub ignore_if_match: bool,
     /// What a search gives of each Patient.
     pub search_view: ResourceView,
     /// What a read gives of a Patient.

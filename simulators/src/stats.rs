@@ -24,6 +24,7 @@ pub struct Stats {
     pub(crate) writes: AtomicU64,
     pub(crate) distinct_patients_changed: AtomicU64,
     pub(crate) writes_beyond_first: AtomicU64,
+    pub(crate) patches: AtomicU64,
     pub(crate) writes_without_if_match: AtomicU64,
     pub(crate) conflicts_412: AtomicU64,
     pub(crate) rejected_429: AtomicU64,
@@ -83,6 +84,8 @@ pub struct StatsSnapshot {
     pub distinct_patients_changed: u64,
     /// `writes` less `distinct_patients_changed`.
     pub writes_beyond_first: u64,
+    /// Of `writes`, those by PATCH.
+    pub patches: u64,
     /// Writes that named no version.
     pub writes_without_if_match: u64,
     /// Writes refused because their `If-Match` was stale.
@@ -112,6 +115,7 @@ impl Default for Stats {
             writes: AtomicU64::new(0),
             distinct_patients_changed: AtomicU64::new(0),
             writes_beyond_first: AtomicU64::new(0),
+            patches: AtomicU64::new(0),
             writes_without_if_match: AtomicU64::new(0),
             conflicts_412: AtomicU64::new(0),
             rejected_429: AtomicU64::new(0),
@@ -152,6 +156,7 @@ impl Stats {
             &self.writes,
             &self.distinct_patients_changed,
             &self.writes_beyond_first,
+            &self.patches,
             &self.writes_without_if_match,
             &self.conflicts_412,
             &self.rejected_429,
@@ -182,6 +187,7 @@ impl Stats {
             writes: read(&self.writes),
             distinct_patients_changed: read(&self.distinct_patients_changed),
             writes_beyond_first: read(&self.writes_beyond_first),
+            patches: read(&self.patches),
             writes_without_if_match: read(&self.writes_without_if_match),
             conflicts_412: read(&self.conflicts_412),
             tokens_issued: read(&self.tokens_issued),

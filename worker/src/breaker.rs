@@ -60,7 +60,7 @@ pub enum Blame {
     Unknown,
 }
 
-const OPERATIONS: usize = 4;
+const OPERATIONS: usize = 5;
 const KINDS: usize = 4;
 
 /// See the module.

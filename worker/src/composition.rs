@@ -86,6 +86,7 @@ impl Fhir {
             timeout: fhir.timeout,
             credentials: resolved,
             search_by_post: false,
+            write: fhir.write,
             max_concurrency: fhir.max_concurrency,
             ca_file: settings.http.ca_file.clone(),
             https_proxy: settings.http.https_proxy.clone(),

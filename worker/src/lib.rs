@@ -8,6 +8,7 @@ mod composition;
 mod credentials;
 pub mod fhir;
 pub mod limiter;
+mod lookup;
 mod pause;
 mod row;
 mod server;

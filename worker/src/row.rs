@@ -10,8 +10,7 @@ use shared::data_key::DataKeys;
 use shared::domain::{Nik, Outcome, PhoneNumber, Reason, Warning};
 use shared::error_chain;
 use shared::ledger::{
-    Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowKey, RowMessage, RunKind,
-    Settlement,
+    Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowMessage, RunKind, Settlement,
 };
 use shared::payload::Payload;
 use shared::queue::{Delivery, Settle};
@@ -19,14 +18,12 @@ use shared::retry::RetryPolicy;
 use tokio::time::Instant;
 
 use crate::batches::{Batches, LedgerFailed};
-use crate::fhir::{Change, Failure, Found, Operation, Patient, PatientId, Reading, TelecomPolicy};
+use crate::fhir::{Change, Failure, Operation, Reading, TelecomPolicy};
+use crate::lookup::{DELETED, Sought};
 use crate::server::{Account, Server, Stop};
 
 /// Writes that lose against somebody else's before the row gives up.
 const CONFLICTS: u32 = 3;
-
-/// What an operator reads of a Patient that was there a moment ago.
-const DELETED: &str = "the Patient was deleted after it was found, and no other has this NIK";
 
 /// How long a row waits before the ledger is asked again after it failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(1);
@@ -61,11 +58,11 @@ enum End {
 }
 
 /// A claim being worked on.
-struct Work<'a> {
-    claimed: &'a Claimed,
-    nik: Nik,
+pub(crate) struct Work<'a> {
+    pub(crate) claimed: &'a Claimed,
+    pub(crate) nik: Nik,
     number: PhoneNumber,
-    account: Account,
+    pub(crate) account: Account,
     /// Whether a write of this generation may have gone through, now or in an earlier claim.
     intended: bool,
     /// Whether a write went through or may have, in this claim.
@@ -255,80 +252,6 @@ impl Rows {
         failed(Reason::WriteConflict, format!("the Patient changed under each of {CONFLICTS} writes"))
     }
 
-    async fn find(&self, work: &mut Work<'_>) -> Result<Sought, Stop> {
-        let (client, nik) = (&self.server.client, &work.nik);
-        let mut gone = false;
-        // In doubt, the resource itself is read: a search index may lag behind it.
-        if let Some((sealed, _)) = &work.claimed.intent
-            && let Ok(id) = self.keys.open_text(&work.claimed.key.place(), sealed)
-            && let Some(id) = PatientId::new(id)
-        {
-            match self.read(&mut work.account, &id, nik).await {
-                Ok(Reading::Whole(patient)) => return Ok(Sought::Found(patient)),
-                Ok(Reading::Partial | Reading::Mismatch) => {}
-                Err(Stop::Refused(Failure::Gone { .. })) => gone = true,
-                Err(stop) => return Err(stop),
-            }
-        }
-        loop {
-            let search = || async {
-                let search = client.search(nik).await;
-                (search.found, search.requests)
-            };
-            let id = match self.server.ask(&mut work.account, Operation::Search, search).await? {
-                Found::None if gone => return Ok(Sought::Failed(Reason::PatientGone, DELETED.into())),
-                Found::None => return Ok(Sought::Nobody),
-                Found::One(patient) => {
-                    self.server.matched();
-                    return Ok(Sought::Found(patient));
-                }
-                Found::Several(count) => {
-                    let error = format!(
-                        "{count} or more Patients have this NIK; merge them, or correct the wrong one"
-                    );
-                    return Ok(Sought::Failed(Reason::AmbiguousPatient, error));
-                }
-                Found::Mismatch => return self.mismatch(work.claimed.key).await,
-                Found::Partial(id) => id,
-            };
-            match self.read(&mut work.account, &id, nik).await {
-                Ok(Reading::Whole(patient)) => {
-                    self.server.matched();
-                    return Ok(Sought::Found(patient));
-                }
-                Ok(Reading::Partial) => {
-                    let error = format!(
-                        "the server gives only a part of Patient/{}, which must not be written back",
-                        id.shown()
-                    );
-                    return Ok(Sought::Failed(Reason::ResourceIncomplete, error));
-                }
-                Ok(Reading::Mismatch) => return self.mismatch(work.claimed.key).await,
-                Err(Stop::Refused(Failure::Gone { .. })) if !gone => gone = true,
-                Err(Stop::Refused(Failure::Gone { .. })) => {
-                    let error = format!("Patient/{} is found by search but was deleted", id.shown());
-                    return Ok(Sought::Failed(Reason::PatientGone, error));
-                }
-                Err(stop) => return Err(stop),
-            }
-        }
-    }
-
-    async fn mismatch(&self, row: RowKey) -> Result<Sought, Stop> {
-        match self.server.mismatched(row).await {
-            Some(stop) => Err(stop),
-            None => Ok(Sought::Failed(
-                Reason::RejectedByServer,
-                "the search returned a Patient that does not hold this NIK".into(),
-            )),
-        }
-    }
-
-    async fn read(&self, account: &mut Account, id: &PatientId, nik: &Nik) -> Result<Reading, Stop> {
-        let client = &self.server.client;
-        self.server.ask(account, Operation::Read, || async { (client.read(id, nik).await, 1) }).await
-    }
-
     /// Whether a newer number was applied while we tried. Asked of the ledger, because whoever changed the
     /// Patient under us may have been one of us.
     async fn is_overtaken(&self, work: &Work<'_>) -> Result<bool, Stop> {
@@ -362,7 +285,29 @@ impl Rows {
         };
         let written = self.server.ask(&mut work.account, Operation::Update, request).await;
         work.wrote |= written.is_ok() || in_doubt.into_inner();
-        written.map(|_| ())
+        match written {
+            Ok(_) => Ok(()),
+            Err(Stop::Refused(failure)) if client.writes_by_patch() && failure.may_be_failed_test() => {
+                Err(self.told_from_conflict(work, change, failure).await?)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Reads again after a refused patch: if the Patient is not what the patch was made for, its test failed.
+    async fn told_from_conflict(
+        &self,
+        work: &mut Work<'_>,
+        change: &Change,
+        failure: Failure,
+    ) -> Result<Stop, Stop> {
+        let reading = self.read(&mut work.account, &change.id, &work.nik).await?;
+        let is_as_it_was = match &reading {
+            Reading::Whole(patient) => patient.is_what_was_changed(change),
+            // Whether it changed cannot be seen.
+            Reading::Partial | Reading::Mismatch => true,
+        };
+        Ok(Stop::Refused(if is_as_it_was { failure } else { failure.as_conflict() }))
     }
 
     /// After a late write: if FHIR does not hold the NIK's newest number, sets it.
@@ -393,10 +338,4 @@ impl Rows {
         }
         Ok(())
     }
-}
-
-enum Sought {
-    Found(Patient),
-    Nobody,
-    Failed(Reason, String),
 }

@@ -300,7 +300,10 @@ impl Server {
             let answer = self.client.canary().await;
             permit.finish(Sample { verdict: verdict(&answer), class: Operation::Canary as usize });
             return match answer {
-                Ok(Canary::Honoured) => Ok(()),
+                Ok(Canary::Honoured) => {
+                    self.learn().await;
+                    Ok(())
+                }
                 Ok(Canary::SearchIgnored) => Err((
                     GateKind::Guard,
                     "the FHIR server answers a search for an impossible NIK with Patients: it ignores the identifier \
@@ -322,6 +325,26 @@ impl Server {
                     Err((GateKind::Systemic, error_chain(&failure)))
                 }
             };
+        }
+    }
+
+    /// Asks, once, what the server can do, where a setting goes by it.
+    async fn learn(&self) {
+        if !self.client.wants_capabilities() {
+            return;
+        }
+        let permit = self.limiter.acquire().await;
+        let learned = self.client.learn_capabilities().await;
+        permit.finish(Sample { verdict: verdict(&learned), class: Operation::Metadata as usize });
+        match learned {
+            Ok(()) => {
+                let write = if self.client.writes_by_patch() { "patch" } else { "put" };
+                tracing::info!(write, "went by the FHIR server's CapabilityStatement");
+            }
+            Err(failure) => tracing::warn!(
+                error = error_chain(&failure),
+                "the FHIR server's CapabilityStatement cannot be read; going on as if it offered nothing"
+            ),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Reading touches nothing: no file, no network. Secrets are references here, resolved by whoever needs them.
 
+mod fhir;
 mod reader;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::domain::spelled;
 use crate::secrets::SecretRef;
 use reader::{Reader, duration, http_url};
 
+pub use fhir::{AuthKind, FhirSettings, FhirWrite, PreviousNumber};
 pub use reader::SettingError;
 
 spelled! {
@@ -23,26 +25,6 @@ spelled! {
         Json = "json",
         /// For people.
         Text = "text",
-    }
-}
-
-spelled! {
-    /// One way of `FHIR_AUTH`.
-    AuthKind {
-        /// `FHIR_API_KEY`, sent as `x-api-key`.
-        ApiKey = "api-key",
-        /// `FHIR_TOKEN`, sent as bearer token.
-        Bearer = "bearer",
-    }
-}
-
-spelled! {
-    /// `PREVIOUS_NUMBER`.
-    PreviousNumber {
-        /// The entry's value is replaced in place.
-        Replace = "replace",
-        /// The entry stays as `use=old` with a `period.end`.
-        Keep = "keep",
     }
 }
 
@@ -78,29 +60,6 @@ pub struct SheetSettings {
     pub credentials: Option<SecretRef>,
     /// `SHEETS_URL`; none means Google's.
     pub url: Option<String>,
-}
-
-/// The FHIR server.
-#[derive(Clone, Debug)]
-pub struct FhirSettings {
-    /// `FHIR_URL`.
-    pub url: Option<String>,
-    /// `FHIR_AUTH`, each kind once.
-    pub auth: Vec<AuthKind>,
-    /// `FHIR_API_KEY`.
-    pub api_key: Option<SecretRef>,
-    /// `FHIR_TOKEN`.
-    pub token: Option<SecretRef>,
-    /// `FHIR_IDENTIFIER_SYSTEM`.
-    pub identifier_system: String,
-    /// `FHIR_MAX_CONCURRENCY`.
-    pub max_concurrency: usize,
-    /// `FHIR_MAX_RPS`.
-    pub max_rps: Option<f64>,
-    /// `FHIR_TIMEOUT`.
-    pub timeout: Duration,
-    /// `PREVIOUS_NUMBER`.
-    pub previous_number: PreviousNumber,
 }
 
 /// `CA_FILE`, `HTTPS_PROXY`, `NO_PROXY`.
@@ -164,7 +123,7 @@ impl Settings {
         let mut reader = Reader::new(lookup);
         let settings = Self {
             sheet: read_sheet(&mut reader),
-            fhir: read_fhir(&mut reader),
+            fhir: fhir::read(&mut reader),
             http: HttpSettings {
                 ca_file: reader.text("CA_FILE").map(PathBuf::from),
                 https_proxy: reader.text("HTTPS_PROXY"),
@@ -230,51 +189,6 @@ fn read_sheet(reader: &mut Reader<'_>) -> SheetSettings {
     }
 }
 
-fn read_fhir(reader: &mut Reader<'_>) -> FhirSettings {
-    // These two have one value so far; another must not be taken in silence.
-    reader.value("FHIR_WRITE", (), "put (patch and auto are not built yet)", |text| {
-        (text == "put").then_some(())
-    });
-    reader
-        .value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
-    let auth = reader.value(
-        "FHIR_AUTH",
-        vec![AuthKind::ApiKey],
-        "api-key, bearer, or both separated by a comma",
-        |text| {
-            let mut kinds =
-                text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
-            kinds.sort();
-            kinds.dedup();
-            Some(kinds)
-        },
-    );
-    FhirSettings {
-        url: reader.value("FHIR_URL", None, "an http or https base URL without a password in it", |text| {
-            http_url(text).map(Some)
-        }),
-        auth,
-        api_key: reader.secret("FHIR_API_KEY"),
-        token: reader.secret("FHIR_TOKEN"),
-        identifier_system: reader
-            .text("FHIR_IDENTIFIER_SYSTEM")
-            .unwrap_or_else(|| "https://fhir.kemkes.go.id/id/nik".to_owned()),
-        max_concurrency: reader.value("FHIR_MAX_CONCURRENCY", 256, "a number from 1 to 10000", |text| {
-            text.parse().ok().filter(|requests| (1..=10_000).contains(requests))
-        }),
-        max_rps: reader.value("FHIR_MAX_RPS", None, "a number of requests a second, more than 0", |text| {
-            text.parse::<f64>().ok().filter(|rps| rps.is_finite() && *rps > 0.0).map(Some)
-        }),
-        timeout: reader.value(
-            "FHIR_TIMEOUT",
-            Duration::from_secs(30),
-            "a duration such as 30s or 500ms",
-            duration,
-        ),
-        previous_number: reader.word("PREVIOUS_NUMBER", PreviousNumber::Replace, "replace, keep"),
-    }
-}
-
 fn read_zone(reader: &mut Reader<'_>) -> TimeZone {
     let name = reader.text("RUN_TIMEZONE").unwrap_or_else(|| "Asia/Jakarta".to_owned());
     TimeZone::get(&name).unwrap_or_else(|_| {
@@ -313,7 +227,7 @@ mod tests {
             ("SHEET_DATE_ORDER", "ymd", "dmy, mdy"),
             ("FHIR_URL", "ftp://x", "http"),
             ("FHIR_AUTH", "basic", "api-key"),
-            ("FHIR_WRITE", "patch", "put"),
+            ("FHIR_WRITE", "post", "put, patch, auto"),
             ("FHIR_BATCH", "on", "off"),
             ("FHIR_MAX_CONCURRENCY", "0", "1 to 10000"),
             ("FHIR_MAX_RPS", "-1", "more than 0"),

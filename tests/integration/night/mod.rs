@@ -7,6 +7,7 @@ mod dry_run;
 mod numbers;
 mod ordinary;
 mod outages;
+mod patches;
 mod patients;
 mod personal_data;
 mod replay;

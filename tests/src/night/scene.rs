@@ -17,7 +17,9 @@ use shared::ledger::sqlite::SqliteLedger;
 use shared::queue::Depth;
 use shared::settings::Settings;
 use shared::steward::StewardTerms;
-use simulators::{DemoNight, Population, Sheet, SheetCell, Simulators, SimulatorsConfig, Spreadsheet};
+use simulators::{
+    DemoNight, FhirOptions, Population, Sheet, SheetCell, Simulators, SimulatorsConfig, Spreadsheet,
+};
 use standalone::composition::{Common, ConfiguredSources, Tuning, data_keys};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -63,22 +65,28 @@ pub struct Scene {
 impl Scene {
     /// The world of a demo night.
     pub async fn of(night: &DemoNight) -> Self {
-        Self::with(night.population().clone(), night.spreadsheet()).await
+        Self::with(night.population().clone(), night.spreadsheet(), FhirOptions::default()).await
     }
 
     /// So many people, and a sheet with nothing below its header.
     pub async fn people(count: usize) -> Self {
-        let scene = Self::with(Population::generate(7, count), Spreadsheet::default()).await;
+        Self::people_of(count, FhirOptions::default()).await
+    }
+
+    /// So many people in a server like this.
+    pub async fn people_of(count: usize, fhir: FhirOptions) -> Self {
+        let scene = Self::with(Population::generate(7, count), Spreadsheet::default(), fhir).await;
         scene.type_rows(&[]);
         scene
     }
 
-    async fn with(population: Population, spreadsheet: Spreadsheet) -> Self {
+    async fn with(population: Population, spreadsheet: Spreadsheet, fhir: FhirOptions) -> Self {
         // A second scene of this process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = SimulatorsConfig {
             population: Some(population.clone()),
             spreadsheet,
+            fhir,
             api_keys: vec!["first-key".into()],
             ..SimulatorsConfig::default()
         };

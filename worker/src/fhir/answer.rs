@@ -63,7 +63,7 @@ fn check_status(
         202..=299 => Failure::transient(Transient::Broken, None),
         300..=399 => Failure::unexpected(code, "a redirect, which is not followed: check FHIR_URL"),
         401 => Failure::Unauthorized { generation: sent.generation, text: text() },
-        403 => Failure::Forbidden { text: text() },
+        403 => Failure::Forbidden { status: code, text: text() },
         404 | 410 if one_patient => Failure::Gone { status: code },
         // The proxy in between wants credentials; the server has seen nothing.
         407 => Failure::Transient { kind: Transient::Unreachable, text: text(), cause: None },
@@ -98,6 +98,7 @@ fn check_body(operation: Operation, status: u16, value: &Value, sent: &Sent) -> 
             Ok(())
         }
         (Some("Patient"), Operation::Read | Operation::Update) => Ok(()),
+        (Some("CapabilityStatement"), Operation::Metadata) => Ok(()),
         // A list of {ruleNumber, message}, or a gateway's error object.
         (None, _) if !Explanation::of_json(value, sent).as_str().is_empty() => Err(explained(value)),
         // Nothing says that the write failed, and nothing that it did not.

@@ -1,4 +1,4 @@
-//! The four things asked of a FHIR server, one HTTP request each.
+//! The five things asked of a FHIR server, one HTTP request each.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::answer;
 use super::auth::{Auth, BadSecret, Credential};
+use super::capabilities::{Choice, Offers};
 use super::config::{BadConfig, FhirConfig};
 use super::failure::{Failure, Transient};
 use super::patient::{Patient, PatientId, VersionId};
@@ -25,6 +26,7 @@ use super::transport::Transport;
 const MAX_PAGES: u32 = 20;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
+const JSON_PATCH: HeaderValue = HeaderValue::from_static("application/json-patch+json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const PREFER: header::HeaderName = header::HeaderName::from_static("prefer");
 const STRICT: HeaderValue = HeaderValue::from_static("handling=strict");
@@ -41,6 +43,8 @@ pub enum Operation {
     Update,
     /// The search for an impossible NIK.
     Canary,
+    /// The read of the CapabilityStatement.
+    Metadata,
 }
 
 impl Operation {
@@ -51,6 +55,7 @@ impl Operation {
             Self::Read => "read",
             Self::Update => "update",
             Self::Canary => "canary",
+            Self::Metadata => "metadata",
         }
     }
 }
@@ -103,6 +108,7 @@ pub struct FhirClient {
     /// `identifier=SYSTEM|` percent-encoded; a NIK, being digits, goes behind it as it is.
     identifier_query: String,
     search_by_post: bool,
+    choice: Choice,
 }
 
 impl fmt::Debug for FhirClient {
@@ -145,6 +151,7 @@ impl FhirClient {
             base,
             system: config.identifier_system.clone(),
             search_by_post: config.search_by_post,
+            choice: Choice::new(config.write),
         })
     }
 
@@ -199,25 +206,58 @@ impl FhirClient {
         })
     }
 
-    /// Writes a change with PUT, provided that the Patient still has the version it was made from.
+    /// Writes a change with `PUT` or `PATCH`, provided that the Patient still has the version it was made from.
     ///
     /// # Errors
-    /// [`Failure::Conflict`] where it has another; [`Failure::leaves_write_in_doubt`] says after which others
-    /// the Patient must be read again.
+    /// [`Failure::Conflict`] where it has another; [`Failure::may_be_failed_test`] says after which others a patch
+    /// may have met another telecom, and [`Failure::leaves_write_in_doubt`] after which the Patient must be read
+    /// again.
     pub async fn update(&self, change: &Change) -> Result<Written, Failure> {
-        let mut request = Request::new(change.body.clone());
-        *request.method_mut() = Method::PUT;
+        let patch = self.choice.writes_by_patch();
+        let (method, kind, body) = match patch {
+            true => (Method::PATCH, JSON_PATCH, &change.patch),
+            false => (Method::PUT, FHIR_JSON, &change.body),
+        };
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = method;
         *request.uri_mut() = self.patient(&change.id)?;
         request.extensions_mut().insert(Operation::Update);
         let headers = request.headers_mut();
         let if_match = HeaderValue::try_from(change.version.etag())
             .expect("VersionId admits visible ASCII only, which a header can carry");
         headers.insert(header::IF_MATCH, if_match);
-        headers.insert(header::CONTENT_TYPE, FHIR_JSON);
+        headers.insert(header::CONTENT_TYPE, kind);
         headers.insert(PREFER, MINIMAL);
-        let (value, etag) = self.send(Operation::Update, request).await?;
+        let sent = self.send(Operation::Update, request).await;
+        let (value, etag) = sent.map_err(|failure| if patch { failure.of_patch() } else { failure })?;
         let in_body = value.as_ref().and_then(|patient| patient.pointer("/meta/versionId")?.as_str());
         Ok(Written { version: in_body.and_then(VersionId::new).or(etag) })
+    }
+
+    /// Whether [`update`](Self::update) sends JSON Patches.
+    pub fn writes_by_patch(&self) -> bool {
+        self.choice.writes_by_patch()
+    }
+
+    /// Whether a setting leaves something to the CapabilityStatement, which was not read yet.
+    pub fn wants_capabilities(&self) -> bool {
+        self.choice.is_open()
+    }
+
+    /// Reads the CapabilityStatement, and settles by it what settings leave to the server. Where it cannot be
+    /// read, the server is taken to offer nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be read; it is settled all the same.
+    pub async fn learn_capabilities(&self) -> Result<(), Failure> {
+        let statement = self.metadata().await;
+        self.choice.settle(statement.as_ref().map_or(Offers::default(), Offers::of));
+        statement.map(drop)
+    }
+
+    async fn metadata(&self) -> Result<Value, Failure> {
+        let request = get(Operation::Metadata, uri(&format!("{}metadata", self.base))?);
+        Ok(self.ask(Operation::Metadata, request).await?.0)
     }
 
     /// Searches a NIK that nobody can have. Any match at all, whoever it is, means that the server ignores

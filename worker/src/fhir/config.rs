@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
+use shared::settings::FhirWrite;
 
 use super::auth::{BadSecret, Credential};
 use super::failure::Cause;
@@ -22,6 +23,8 @@ pub struct FhirConfig {
     pub credentials: Vec<Credential>,
     /// Search with `POST Patient/_search`, which keeps NIKs out of access logs, instead of GET.
     pub search_by_post: bool,
+    /// `FHIR_WRITE`: how a Patient is written.
+    pub write: FhirWrite,
     /// `FHIR_MAX_CONCURRENCY`: as many connections are kept alive while idle.
     pub max_concurrency: usize,
     /// `CA_FILE`: PEM roots added to the system's.
@@ -40,6 +43,7 @@ impl fmt::Debug for FhirConfig {
             .field("identifier_system", &self.identifier_system)
             .field("timeout", &self.timeout)
             .field("credentials", &self.credentials)
+            .field("write", &self.write)
             .field("search_by_post", &self.search_by_post)
             .field("max_concurrency", &self.max_concurrency)
             .field("ca_file", &self.ca_file)

@@ -41,13 +41,15 @@ pub enum Failure {
         /// What the server said.
         text: Explanation,
     },
-    /// 403: the credentials do not allow this.
-    #[error("the FHIR server does not allow this (status 403){text:#}")]
+    /// 403: the credentials do not allow this. On a `PATCH` also 405, 415 and 501: the server takes none.
+    #[error("the FHIR server does not allow this (status {status}){text:#}")]
     Forbidden {
+        /// The status.
+        status: u16,
         /// What the server said.
         text: Explanation,
     },
-    /// 409 or 412 on a write: the Patient changed since it was read.
+    /// 409 or 412 on a write, or a patch whose `test` failed: the Patient changed since it was read.
     #[error("the Patient changed since it was read (status {status}){text:#}")]
     Conflict {
         /// The status.
@@ -103,6 +105,31 @@ impl Failure {
             self,
             Self::Transient { kind: Transient::Timeout | Transient::Server(_) | Transient::Broken, .. }
         )
+    }
+
+    /// Whether a patch that failed so may have met another telecom than it was made for. Servers answer a failed
+    /// `test` with 400 or 422 as well as with 409 or 412, so only another read tells it from a refusal.
+    pub fn may_be_failed_test(&self) -> bool {
+        matches!(self, Self::Rejected { status: 400 | 422, .. })
+    }
+
+    /// The same failure, now known to be a conflict.
+    pub fn as_conflict(self) -> Self {
+        match self {
+            Self::Rejected { status, text } => Self::Conflict { status, text },
+            other => other,
+        }
+    }
+
+    /// The same failure, of a `PATCH`: a server that takes none is everybody's trouble, not the row's.
+    pub(super) fn of_patch(self) -> Self {
+        match self {
+            Self::Rejected { status: status @ (405 | 415), text }
+            | Self::Transient { kind: Transient::Server(status @ 501), text, .. } => {
+                Self::Forbidden { status, text }
+            }
+            other => other,
+        }
     }
 
     pub(super) fn transient(kind: Transient, cause: Option<Cause>) -> Self {

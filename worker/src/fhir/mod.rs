@@ -9,6 +9,7 @@
 
 mod answer;
 mod auth;
+mod capabilities;
 mod client;
 mod config;
 mod explanation;

@@ -42,8 +42,10 @@ pub struct Change {
     pub id: PatientId,
     /// The version it was made from.
     pub version: VersionId,
-    /// The whole resource with the new telecom, as JSON.
+    /// The whole resource with the new telecom, as JSON: for `PUT`.
     pub body: Bytes,
+    /// The same as a JSON Patch (RFC 6902) that fails where the telecom is not as it was: for `PATCH`.
+    pub patch: Bytes,
     /// The `telecom` before the change, null where there was none: personal data, to be sealed.
     pub before: Value,
 }
@@ -78,27 +80,65 @@ impl Patient {
             return Edit { several_current_mobiles, change: None };
         }
         let mut telecom = entries.to_vec();
+        let mut patch = Vec::from_iter(self.as_it_was());
         match best {
-            None => telecom.push(mobile(number, None)),
+            None => {
+                let entry = mobile(number, None);
+                patch.push(match entries.is_empty() {
+                    true => json!({ "op": "add", "path": "/telecom", "value": [entry] }),
+                    false => json!({ "op": "add", "path": "/telecom/-", "value": entry }),
+                });
+                telecom.push(entry);
+            }
             Some(at) if policy.previous == PreviousNumber::Keep && present.is_some() => {
                 let rank = retire(&mut telecom[at], now);
                 // In front, not at the end: another current entry of equal rank must not overtake it.
-                telecom.insert(at, mobile(number, rank));
+                let entry = mobile(number, rank);
+                patch.push(replacing(at, &telecom[at]));
+                patch.push(json!({ "op": "add", "path": format!("/telecom/{at}"), "value": entry }));
+                telecom.insert(at, entry);
             }
-            Some(at) => set(&mut telecom[at], "value", Value::from(number.expose())),
+            Some(at) => {
+                set(&mut telecom[at], "value", Value::from(number.expose()));
+                patch.push(replacing(at, &telecom[at]));
+            }
         }
-        let body = serde_json::to_vec(&WithTelecom { resource, telecom: &telecom })
-            .expect("a tree of JSON values with string keys, written to memory, cannot fail");
+        let cannot_fail = "a tree of JSON values with string keys, written to memory, cannot fail";
+        let body = serde_json::to_vec(&WithTelecom { resource, telecom: &telecom }).expect(cannot_fail);
+        let patch = serde_json::to_vec(&patch).expect(cannot_fail);
         Edit {
             several_current_mobiles,
             change: Some(Change {
                 id: self.id().clone(),
                 version: self.version().clone(),
                 body: body.into(),
+                patch: patch.into(),
                 before: resource.get("telecom").cloned().unwrap_or(Value::Null),
             }),
         }
     }
+
+    /// Whether this is still the Patient that `change` was made from.
+    pub fn is_what_was_changed(&self, change: &Change) -> bool {
+        let telecom = self.resource().get("telecom").unwrap_or(&Value::Null);
+        self.version() == &change.version && telecom == &change.before
+    }
+
+    /// The operation that fails where somebody else changed the telecom. All of it is compared, because which
+    /// entry counts depends on the others. JSON Patch cannot test that something is absent; there the version
+    /// is compared, and where the body does not hold it, `If-Match` alone guards.
+    fn as_it_was(&self) -> Option<Value> {
+        let resource = self.resource();
+        let test = |path: &str, value: &Value| json!({ "op": "test", "path": path, "value": value });
+        match resource.get("telecom") {
+            Some(telecom) => Some(test("/telecom", telecom)),
+            None => Some(test("/meta/versionId", resource.get("meta")?.get("versionId")?)),
+        }
+    }
+}
+
+fn replacing(at: usize, entry: &Value) -> Value {
+    json!({ "op": "replace", "path": format!("/telecom/{at}"), "value": entry })
 }
 
 fn is_current_mobile(entry: &Value, now: Timestamp, zone: &TimeZone) -> bool {

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::{Nik, PhoneNumber};
-use shared::settings::PreviousNumber;
+use shared::settings::{FhirWrite, PreviousNumber};
 
 use super::*;
 
@@ -44,6 +44,7 @@ fn config(base_url: &str) -> FhirConfig {
         timeout: Duration::from_secs(5),
         credentials: vec![Credential::ApiKey("key-one".into())],
         search_by_post: false,
+        write: FhirWrite::Put,
         max_concurrency: 4,
         ca_file: None,
         https_proxy: None,

@@ -32,6 +32,10 @@ fn read(resource: &Map<String, Value>) -> Patient {
     }
 }
 
+fn operations(change: &Change) -> json_patch::Patch {
+    serde_json::from_slice(&change.patch).unwrap()
+}
+
 fn without_telecom(resource: &Map<String, Value>) -> String {
     let mut resource = resource.clone();
     resource.shift_remove("telecom");
@@ -72,6 +76,10 @@ fn an_edit_changes_one_telecom_and_nothing_else() {
                 }
                 _ => panic!("{name}: {gone:?}"),
             }
+            let mut patched = Value::Object(original.resource().clone());
+            json_patch::patch(&mut patched, &operations(&change)).expect(&name);
+            let (patched, edited_text) = (patched.to_string(), Value::Object(edited.clone()).to_string());
+            assert_eq!(patched, edited_text, "{name}: a patch and a put come to the same");
             assert_eq!(change.before, original.resource().get("telecom").cloned().unwrap_or_default());
 
             let again = read(&edited).edit(&number(), now(), &policy);
@@ -89,4 +97,31 @@ fn the_key_order_and_the_digits_of_a_resource_survive() {
     let expected = text
         .replace(r#""rank":1}]"#, r#""rank":1},{"system":"phone","value":"+6281234567890","use":"mobile"}]"#);
     assert_eq!(std::str::from_utf8(&change.body).unwrap(), expected);
+}
+
+#[test]
+fn a_patch_fails_where_somebody_else_changed_the_telecom_or_gave_one() {
+    let policy = TelecomPolicy { previous: PreviousNumber::Replace, zone: jiff::tz::TimeZone::UTC };
+    for (name, resource) in examples() {
+        let original = read(&resource);
+        let change = original.edit(&number(), now(), &policy).change.expect(&name);
+        assert!(original.is_what_was_changed(&change), "{name}");
+        let mut theirs = Value::Object(resource);
+        theirs["id"] = original.id().as_str().into();
+        theirs["meta"]["versionId"] = "theirs".into();
+        match theirs.get_mut("telecom").and_then(Value::as_array_mut) {
+            Some(entries) => entries.push(json!({ "system": "email", "value": "a@example.org" })),
+            None => theirs["telecom"] = json!([{ "system": "email", "value": "a@example.org" }]),
+        }
+        let before = theirs.clone();
+        // Without a version in its body the test of an absence is left to `If-Match`.
+        let tests_something = original.resource().contains_key("telecom")
+            || original.resource().get("meta").is_some_and(|meta| meta.get("versionId").is_some());
+        if tests_something {
+            let failed = json_patch::patch(&mut theirs, &operations(&change)).unwrap_err();
+            assert_eq!(failed.operation, 0, "{name}");
+            assert_eq!(theirs, before, "{name}");
+        }
+        assert!(!whole(theirs).is_what_was_changed(&change), "{name}");
+    }
 }

@@ -139,3 +139,87 @@ fn settings_that_cannot_work_are_named() {
     let proxy = FhirConfig { https_proxy: Some("http://user:secret@[".to_owned()), ..https() };
     assert!(refused(proxy).starts_with("HTTPS_PROXY"));
 }
+
+fn patching(write: FhirWrite) -> FhirConfig {
+    FhirConfig { write, ..config("https://fhir.test/r4/") }
+}
+
+#[tokio::test]
+async fn a_patch_is_bound_to_its_version_and_tests_what_was_there() {
+    let script = Script::of([json_reply(200, &patient_json("p1"))]);
+    let change = a_change();
+    script.client_with(&patching(FhirWrite::Patch)).update(&change).await.unwrap();
+    assert_eq!(script.header(0, "if-match").as_deref(), Some("W/\"7\""));
+    assert_eq!(script.header(0, "content-type").as_deref(), Some("application/json-patch+json"));
+    let asked = script.asked.lock().unwrap();
+    assert_eq!((asked[0].method(), asked[0].uri().path()), (&http::Method::PATCH, "/r4/Patient/p1"));
+    let sent: Value = serde_json::from_slice(asked[0].body()).unwrap();
+    let before = json!({ "system": "phone", "value": "+628111111111", "use": "mobile" });
+    let after = json!({ "system": "phone", "value": NUMBER, "use": "mobile" });
+    let expected = json!([
+        { "op": "test", "path": "/telecom", "value": [before] },
+        { "op": "replace", "path": "/telecom/0", "value": after }
+    ]);
+    assert_eq!(sent, expected);
+}
+
+#[test]
+fn a_patch_of_no_telecom_tests_the_version_it_was_made_from() {
+    let policy = TelecomPolicy { previous: PreviousNumber::Keep, zone: jiff::tz::TimeZone::UTC };
+    let mut resource = patient_json("p1");
+    resource.as_object_mut().unwrap().shift_remove("telecom");
+    let change = whole(resource).edit(&number(), now(), &policy).change.unwrap();
+    let sent: Value = serde_json::from_slice(&change.patch).unwrap();
+    let entry = json!({ "system": "phone", "value": NUMBER, "use": "mobile" });
+    let expected = json!([
+        { "op": "test", "path": "/meta/versionId", "value": "7" },
+        { "op": "add", "path": "/telecom", "value": [entry] }
+    ]);
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn auto_writes_as_the_capability_statement_says_and_puts_where_it_cannot_be_read() {
+    let statement = |interaction: &str| {
+        json_reply(
+            200,
+            &json!({ "resourceType": "CapabilityStatement", "patchFormat": ["application/json-patch+json"],
+                "rest": [{ "mode": "server", "resource": [
+                    { "type": "Patient", "interaction": [{ "code": interaction }] }] }] }),
+        )
+    };
+    for (answer, readable, method) in [
+        (statement("patch"), true, "PATCH"),
+        (statement("update"), true, "PUT"),
+        (reply(404, ""), false, "PUT"),
+        (reply(500, ""), false, "PUT"),
+        (reply(200, "<html>"), false, "PUT"),
+        (json_reply(200, &patient_json("p1")), false, "PUT"),
+    ] {
+        let script = Script::of([answer, json_reply(200, &patient_json("p1"))]);
+        let client = script.client_with(&patching(FhirWrite::Auto));
+        assert!(client.wants_capabilities());
+        assert_eq!(client.learn_capabilities().await.is_ok(), readable);
+        assert!(!client.wants_capabilities(), "it is asked once");
+        client.update(&a_change()).await.unwrap();
+        let asked = script.asked.lock().unwrap();
+        assert_eq!(asked[0].uri(), "https://fhir.test/r4/metadata");
+        assert_eq!(asked[1].method(), method);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_patches_is_not_the_rows_trouble() {
+    for status in [405, 415, 501] {
+        let client = Script::of([reply(status, "")]).client_with(&patching(FhirWrite::Patch));
+        let failure = client.update(&a_change()).await.unwrap_err();
+        assert!(matches!(failure, Failure::Forbidden { .. }), "{failure:?}");
+        assert!(failure.to_string().contains(&status.to_string()), "{failure}");
+    }
+    for (status, conflict) in [(400, false), (422, false), (409, true), (412, true)] {
+        let client = Script::of([reply(status, "")]).client_with(&patching(FhirWrite::Patch));
+        let failure = client.update(&a_change()).await.unwrap_err();
+        assert_eq!(matches!(failure, Failure::Conflict { .. }), conflict, "{failure:?}");
+        assert_eq!(failure.may_be_failed_test(), !conflict, "{failure:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The settings of the FHIR server.
+
+use std::time::Duration;
+
+use super::reader::{Reader, duration, http_url};
+use crate::domain::spelled;
+use crate::secrets::SecretRef;
+
+spelled! {
+    /// One way of `FHIR_AUTH`.
+    AuthKind {
+        /// `FHIR_API_KEY`, sent as `x-api-key`.
+        ApiKey = "api-key",
+        /// `FHIR_TOKEN`, sent as bearer token.
+        Bearer = "bearer",
+    }
+}
+
+spelled! {
+    /// `FHIR_WRITE`.
+    FhirWrite {
+        /// The whole Patient, with `PUT`.
+        Put = "put",
+        /// The telecom alone, with JSON Patch.
+        Patch = "patch",
+        /// JSON Patch where the server's CapabilityStatement declares it.
+        Auto = "auto",
+    }
+}
+
+spelled! {
+    /// `PREVIOUS_NUMBER`.
+    PreviousNumber {
+        /// The entry's value is replaced in place.
+        Replace = "replace",
+        /// The entry stays as `use=old` with a `period.end`.
+        Keep = "keep",
+    }
+}
+
+/// The FHIR server.
+#[derive(Clone, Debug)]
+pub struct FhirSettings {
+    /// `FHIR_URL`.
+    pub url: Option<String>,
+    /// `FHIR_AUTH`, each kind once.
+    pub auth: Vec<AuthKind>,
+    /// `FHIR_API_KEY`.
+    pub api_key: Option<SecretRef>,
+    /// `FHIR_TOKEN`.
+    pub token: Option<SecretRef>,
+    /// `FHIR_IDENTIFIER_SYSTEM`.
+    pub identifier_system: String,
+    /// `FHIR_WRITE`.
+    pub write: FhirWrite,
+    /// `FHIR_MAX_CONCURRENCY`.
+    pub max_concurrency: usize,
+    /// `FHIR_MAX_RPS`.
+    pub max_rps: Option<f64>,
+    /// `FHIR_TIMEOUT`.
+    pub timeout: Duration,
+    /// `PREVIOUS_NUMBER`.
+    pub previous_number: PreviousNumber,
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
+    // One value so far; another must not be taken in silence.
+    reader
+        .value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
+    let auth = reader.value(
+        "FHIR_AUTH",
+        vec![AuthKind::ApiKey],
+        "api-key, bearer, or both separated by a comma",
+        |text| {
+            let mut kinds =
+                text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
+            kinds.sort();
+            kinds.dedup();
+            Some(kinds)
+        },
+    );
+    FhirSettings {
+        url: reader.value("FHIR_URL", None, "an http or https base URL without a password in it", |text| {
+            http_url(text).map(Some)
+        }),
+        auth,
+        api_key: reader.secret("FHIR_API_KEY"),
+        token: reader.secret("FHIR_TOKEN"),
+        identifier_system: reader
+            .text("FHIR_IDENTIFIER_SYSTEM")
+            .unwrap_or_else(|| "https://fhir.kemkes.go.id/id/nik".to_owned()),
+        write: reader.word("FHIR_WRITE", FhirWrite::Put, "put, patch, auto"),
+        max_concurrency: reader.value("FHIR_MAX_CONCURRENCY", 256, "a number from 1 to 10000", |text| {
+            text.parse().ok().filter(|requests| (1..=10_000).contains(requests))
+        }),
+        max_rps: reader.value("FHIR_MAX_RPS", None, "a number of requests a second, more than 0", |text| {
+            text.parse::<f64>().ok().filter(|rps| rps.is_finite() && *rps > 0.0).map(Some)
+        }),
+        timeout: reader.value(
+            "FHIR_TIMEOUT",
+            Duration::from_secs(30),
+            "a duration such as 30s or 500ms",
+            duration,
+        ),
+        previous_number: reader.word("PREVIOUS_NUMBER", PreviousNumber::Replace, "replace, keep"),
+    }
+}
