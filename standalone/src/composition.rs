@@ -24,7 +24,8 @@ use shared::steward::StewardTerms;
 use worker::fhir::{Credential, FhirClient, FhirConfig, TelecomPolicy, reqwest_transport};
 use worker::limiter::{Limiter, LimiterConfig};
 use worker::{
-    BatchTerms, Batches, BreakerTerms, CredentialSource, Credentials, PauseTerms, Rows, Server, Worker,
+    BatchTerms, Batches, BreakerTerms, Company, CredentialSource, Credentials, PauseTerms, Rows, Server,
+    Worker,
 };
 
 /// What is wrong before anything is started: exit status 2.
@@ -298,6 +299,8 @@ pub struct Common {
     pub keys: Arc<DataKeys>,
     /// What time it is.
     pub clock: Clock,
+    /// Who works in this process.
+    pub company: Company,
     /// Intervals and sizes.
     pub tuning: Tuning,
 }
@@ -305,7 +308,14 @@ pub struct Common {
 impl Common {
     /// Over an in-process queue.
     pub fn new(ledger: SqliteLedger, keys: Arc<DataKeys>, clock: Clock, tuning: Tuning) -> Self {
-        Self { ledger: Arc::new(ledger), queue: Arc::new(InProcessQueue::new()), keys, clock, tuning }
+        Self {
+            ledger: Arc::new(ledger),
+            queue: Arc::new(InProcessQueue::new()),
+            keys,
+            clock,
+            company: Company::default(),
+            tuning,
+        }
     }
 
     /// A worker; several may share these.
@@ -340,7 +350,7 @@ impl Common {
     }
 }
 fn rows(settings: &Settings, common: &Common, fhir: Fhir) -> Rows {
-    let Common { ledger, keys, clock, tuning, .. } = common;
+    let Common { ledger, keys, clock, company, tuning, .. } = common;
     let limiter = Limiter::new(LimiterConfig {
         max_concurrency: settings.fhir.max_concurrency,
         max_rps: settings.fhir.max_rps,
@@ -354,6 +364,7 @@ fn rows(settings: &Settings, common: &Common, fhir: Fhir) -> Rows {
         ledger: ledger.clone(),
         batches: Batches::start(ledger, tuning.batch, lease),
         server: Server::new(fhir.client, limiter, fhir.credentials, (tuning.breaker, tuning.pause), seed),
+        company: company.clone(),
         keys: keys.clone(),
         clock: clock.clone(),
         telecom: TelecomPolicy { previous: settings.fhir.previous_number, zone: settings.zone.clone() },

@@ -4,6 +4,7 @@
 
 mod batches;
 mod breaker;
+mod company;
 mod credentials;
 pub mod fhir;
 pub mod limiter;
@@ -14,6 +15,7 @@ mod worker;
 
 pub use batches::{BatchTerms, Batches};
 pub use breaker::BreakerTerms;
+pub use company::Company;
 pub use credentials::{CredentialSource, Credentials};
 pub use pause::PauseTerms;
 pub use row::Rows;

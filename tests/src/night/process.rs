@@ -9,6 +9,7 @@ use shared::settings::Settings;
 use standalone::composition::{Common, Fhir};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker::Company;
 
 use super::held_ledger::{HeldLedger, Hold, Point};
 use super::wait::until;
@@ -35,7 +36,11 @@ impl Process {
 
     /// Another process on the same ledger, with a queue of its own: what only a cluster has, on SQLite.
     pub fn companion(&self) -> Self {
-        let common = Common { queue: Arc::new(InProcessQueue::new()), ..self.common.clone() };
+        let common = Common {
+            queue: Arc::new(InProcessQueue::new()),
+            company: Company::default(),
+            ..self.common.clone()
+        };
         let (settings, sources) = (self.settings.clone(), self.sources.clone());
         Self { common, settings, workers: self.workers, sources, stop: CancellationToken::new() }
     }
