@@ -142,8 +142,10 @@ impl Bench {
 }
 
 async fn settle(ledger: &PostgresLedger, batch: &[RowMessage], intents: bool) -> Result<(), Failure> {
-    let requests: Vec<_> =
-        batch.iter().map(|message| ClaimRequest { key: message.key, turn: message.turn }).collect();
+    let requests: Vec<_> = batch
+        .iter()
+        .map(|message| ClaimRequest { key: message.key, turn: message.turn, alone: false })
+        .collect();
     let claimed: Vec<(RowKey, i64)> = ledger
         .claim(&requests, LEASE)
         .await?

@@ -12,7 +12,7 @@ use shared::ledger::sqlite::SqliteLedger;
 use shared::queue::{InProcessQueue, Queues};
 use shared::secrets::SecretRef;
 use shared::settings::{BadSettings, Settings};
-use worker::{Fhir, Worker};
+use worker::{Company, Fhir, Worker};
 
 /// Where the database is.
 pub fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
@@ -89,6 +89,8 @@ pub struct Tuning {
 pub struct Common {
     /// Ledger, queue, keys, clock.
     pub backing: Backing,
+    /// Who works in this process.
+    pub company: Company,
     /// Intervals and sizes.
     pub tuning: Tuning,
 }
@@ -97,12 +99,12 @@ impl Common {
     /// Over an in-process queue, which dry runs and nights share: one command runs at a time.
     pub fn new(ledger: SqliteLedger, keys: Arc<DataKeys>, clock: Clock, tuning: Tuning) -> Self {
         let queues = Queues::one(Arc::new(InProcessQueue::new()));
-        Self { backing: Backing { ledger: Arc::new(ledger), queues, keys, clock }, tuning }
+        Self { backing: Backing { ledger: Arc::new(ledger), queues, keys, clock }, company: Company::default(), tuning }
     }
 
     /// A worker; several may share these.
     pub fn worker(&self, settings: &Settings, fhir: Fhir) -> Worker {
-        worker::worker(&self.backing, settings, fhir, self.tuning.worker)
+        worker::worker(&self.backing, settings, fhir, self.tuning.worker, &self.company)
     }
 
     /// A producer.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser as _};
 use producer::flags::Cli;
-use producer::{Signal, Status};
 use shared::domain::{Outcome, Reason, Warning};
 use shared::ledger::RunState;
 use shared::settings::Settings;
+use shared::signals::Signal;
+use shared::status::Status;
 
 /// What only `standalone` knows; its own type is private to the program.
 #[derive(Debug, Args)]

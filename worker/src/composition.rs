@@ -12,6 +12,7 @@ use shared::settings::{AuthKind, BadSettings, Settings};
 
 use crate::batches::{BatchTerms, Batches};
 use crate::breaker::BreakerTerms;
+use crate::company::Company;
 use crate::credentials::{CredentialSource, Credentials};
 use crate::fhir::{BadConfig, Credential, FhirClient, FhirConfig, TelecomPolicy, reqwest_transport};
 use crate::limiter::{Limiter, LimiterConfig};
@@ -51,12 +52,18 @@ impl Default for Tuning {
     }
 }
 
-/// A worker; several may share a backing.
-pub fn worker(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning) -> Worker {
+/// A worker; several may share a backing, and those of one process share its `company`.
+pub fn worker(
+    backing: &Backing,
+    settings: &Settings,
+    fhir: Fhir,
+    tuning: Tuning,
+    company: &Company,
+) -> Worker {
     Worker {
         ledger: backing.ledger.clone(),
         queues: backing.queues.clone(),
-        rows: rows(backing, settings, fhir, tuning).into(),
+        rows: rows(backing, settings, fhir, tuning, company).into(),
         max_concurrency: settings.fhir.max_concurrency,
         holder: caller::holder(&backing.clock),
     }
@@ -99,7 +106,13 @@ impl Fhir {
     }
 }
 
-fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning) -> Rows {
+fn rows(
+    backing: &Backing,
+    settings: &Settings,
+    fhir: Fhir,
+    tuning: Tuning,
+    company: &Company,
+) -> Rows {
     let Backing { ledger, keys, clock, .. } = backing;
     let limiter = Limiter::new(LimiterConfig {
         max_concurrency: settings.fhir.max_concurrency,
@@ -114,6 +127,7 @@ fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning) -> R
         ledger: ledger.clone(),
         batches: Batches::start(ledger, tuning.batch, lease),
         server: Server::new(fhir.client, limiter, fhir.credentials, (tuning.breaker, tuning.pause), seed),
+        company: company.clone(),
         keys: keys.clone(),
         clock: clock.clone(),
         telecom: TelecomPolicy { previous: settings.fhir.previous_number, zone: settings.zone.clone() },

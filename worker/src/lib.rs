@@ -4,6 +4,7 @@
 
 mod batches;
 mod breaker;
+mod company;
 mod composition;
 mod credentials;
 pub mod fhir;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use batches::{BatchTerms, Batches};
 pub use breaker::BreakerTerms;
+pub use company::Company;
 pub use composition::{Fhir, Tuning, worker};
 pub use credentials::{CredentialSource, Credentials};
 pub use pause::PauseTerms;

@@ -14,7 +14,7 @@ use shared::status::{Status, refuse};
 use shared::steward::{Scope, Steward, StewardTerms};
 use shared::{caller, telemetry};
 use tokio_util::sync::CancellationToken;
-use worker::{DRAIN, Fhir, Tuning};
+use worker::{Company, DRAIN, Fhir, Tuning};
 
 /// How long a worker waits before it asks for a database again that was not there.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ async fn run() -> Status {
         () = signals.stop.cancelled() => return stopped(&signals),
     };
     let backing = &connected.backing;
-    let worker = worker::worker(backing, &settings, fhir, Tuning::default());
+    let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
     let duties = CancellationToken::new();
     let holder = caller::holder(&clock);
     let steward = |kind: RunKind| {

@@ -13,6 +13,7 @@
 //!
 //! The states of a row, and who may move it from one to the next, are drawn in `docs/state-machine.md`.
 
+mod crashes;
 mod error;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
 pub use row::{
     Burial, Claim, ClaimRequest, Claimed, Intent, Order, Record, Recorded, RowKey, RowMessage, SeedRow,
@@ -105,8 +107,8 @@ pub trait Ledger: LedgerView {
 
     // A row's way through a worker.
 
-    /// Claims rows for one worker; answers in the order asked. What the ledger can decide by itself
-    /// (superseded, already applied) it decides here.
+    /// Claims rows for one worker; answers in the order asked. What the ledger can decide by itself (superseded,
+    /// already applied, crashed too often) it decides here.
     async fn claim(&self, requests: &[ClaimRequest], lease: Duration) -> Result<Vec<Claim>, LedgerError>;
 
     /// Records what is about to be written, before it is. False: the claim is no longer ours.

@@ -8,8 +8,8 @@ use shared::clock::Clock;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{
-    ClaimRequest, Gate, GateKind, Ledger, LedgerError, LedgerView, LockAttempt, Replay, RowFilter, RowKey,
-    RunId, RunState,
+    Claim, ClaimRequest, Gate, GateKind, Ledger, LedgerError, LedgerView, LockAttempt, Replay, RowFilter,
+    RowKey, RunId, RunState,
 };
 use tempfile::TempDir;
 use tests::conformance::ledger::{JOB, LEASE, SqliteOnFile, Stage, date, nik, number};
@@ -97,8 +97,12 @@ async fn a_dead_process_holds_nothing() {
         [(key(run, 2), 1), (key(other, 2), 1)]
     );
     let claimed = after.take(key(run, 2), 1).await;
-    assert_eq!((claimed.crashes, &claimed.intent), (1, &Some(("patient-1".into(), "1".into()))));
+    assert_eq!(claimed.intent, Some(("patient-1".into(), "1".into())));
     assert!(claimed.epoch > lost.epoch);
+    after.advance(LEASE).await;
+    after.crash(key(run, 2), 1, 1).await;
+    let third = after.ask(key(run, 2), 1).await;
+    assert!(matches!(third, Claim::Suspect), "the death counted: {third:?}");
 }
 
 #[tokio::test]
@@ -144,7 +148,7 @@ async fn a_looker_sees_what_is_done_and_changes_nothing() {
     let refused = |what: &str, result: Result<(), LedgerError>| {
         assert!(matches!(result, Err(LedgerError::Database { .. })), "{what}: {result:?}");
     };
-    let request = ClaimRequest { key: key(run, 3), turn: 0 };
+    let request = ClaimRequest { key: key(run, 3), turn: 0, alone: false };
     refused("lock", looking.lock(JOB, date(ON), "looker", LEASE).await.map(|_| ()));
     refused("claim", looking.claim(&[request], LEASE).await.map(|_| ()));
     refused("close", looking.close_run(run).await.map(|_| ()));

@@ -132,7 +132,7 @@ async fn writes_that_are_forbidden_for_everybody_pause_the_night() {
 async fn a_server_that_hangs_is_taken_for_down_and_the_night_goes_on_after_it() {
     let mut scene = Scene::people(40).await;
     scene.set("FHIR_TIMEOUT", "300ms");
-    scene.tuning.lease_margin = Duration::from_secs(10);
+    scene.tuning.worker.lease_margin = Duration::from_secs(10);
     scene.type_everybody(0..40, 0);
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(60_000.0), ..FaultPlan::default() });
     let process = scene.open().await;

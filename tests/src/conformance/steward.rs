@@ -185,8 +185,7 @@ mod rounds {
         // The queue is not idle, and yet nobody else will bring this one.
         round(&steward).await;
         assert_eq!(stage.ready().await, 3);
-        let claimed = stage.ledger.take(RowKey { run, sheet_row: 2, generation: 1 }, 1).await;
-        assert_eq!(claimed.crashes, 1);
+        stage.ledger.take(RowKey { run, sheet_row: 2, generation: 1 }, 1).await;
     }
 
     pub(super) async fn what_the_queue_does_not_confirm_is_published_again(stage: Stage) {

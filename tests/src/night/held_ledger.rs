@@ -1,7 +1,7 @@
 //! A ledger that holds one call of its process: a process that is stopped right there, while others go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +43,7 @@ struct Held {
     reached: CancellationToken,
     released: CancellationToken,
     dead: AtomicBool,
+    refusals: AtomicU32,
 }
 
 impl Hold {
@@ -50,7 +51,8 @@ impl Hold {
     pub fn at(point: Point) -> Self {
         let (reached, released) = (CancellationToken::new(), CancellationToken::new());
         let (taken, dead) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Held { point, taken, reached, released, dead }))
+        let refusals = AtomicU32::new(0);
+        Self(Arc::new(Held { point, taken, reached, released, dead, refusals }))
     }
 
     /// Waits until the process stands there.
@@ -73,12 +75,26 @@ impl Hold {
         self.release();
     }
 
+    /// How many calls came to nothing.
+    pub fn refusals(&self) -> u32 {
+        self.0.refusals.load(Ordering::Relaxed)
+    }
+
+    /// It was not the process but the ledger that was away, and it is back: what is asked from now on comes to it.
+    pub fn revive(&self) {
+        self.0.dead.store(false, Ordering::Relaxed);
+    }
+
     async fn pass(&self, point: Point) -> Result<(), LedgerError> {
         if point == self.0.point && !self.0.taken.swap(true, Ordering::Relaxed) {
             self.0.reached.cancel();
             self.0.released.cancelled().await;
         }
-        if self.0.dead.load(Ordering::Relaxed) { Err(LedgerError::Fenced) } else { Ok(()) }
+        if self.0.dead.load(Ordering::Relaxed) {
+            self.0.refusals.fetch_add(1, Ordering::Relaxed);
+            return Err(LedgerError::Fenced);
+        }
+        Ok(())
     }
 }
 

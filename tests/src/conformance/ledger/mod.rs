@@ -4,6 +4,7 @@
 //! adapter whose clock runs by itself (a database's) passes them too.
 
 mod claims;
+mod crashes;
 mod dead_letters;
 mod due;
 mod fleet;
@@ -112,8 +113,20 @@ macro_rules! ledger_cases {
                 a_message_of_an_abandoned_run_is_stale,
                 a_settled_row_is_not_claimed,
                 a_failed_row_is_not_claimed_but_names_its_reason,
-                claims_that_end_without_a_record_are_counted,
+            }
+            crashes {
+                a_row_that_crashes_in_company_is_claimed_only_alone,
+                a_claim_alone_is_like_any_other,
+                a_row_that_crashes_alone_too_is_given_up,
+                a_row_that_is_given_up_holds_no_nik,
+                a_row_that_is_given_up_says_why,
+                a_dry_runs_row_is_given_up_too,
+                nothing_is_given_up_within_a_lease,
+                the_sweep_makes_no_difference_to_crashes,
+                crashes_are_counted_for_each_row_alone,
+                what_is_overtaken_is_not_given_up,
                 a_record_forgives_the_crashes_before_it,
+                a_replay_forgives_the_crashes_before_it,
             }
             newest {
                 the_newest_success_is_kept,

@@ -179,10 +179,31 @@ impl Stage {
 
     // Claims.
 
-    /// Claims for a message.
+    /// Claims for a message, in a process that holds other claims.
     pub async fn ask(&self, key: RowKey, turn: u32) -> Claim {
-        let mut claims = self.ledger().claim(&[ClaimRequest { key, turn }], LEASE).await.expect("to claim");
+        self.request(ClaimRequest { key, turn, alone: false }).await
+    }
+
+    /// Claims for a message, in a process that holds no other claim.
+    pub async fn ask_alone(&self, key: RowKey, turn: u32) -> Claim {
+        self.request(ClaimRequest { key, turn, alone: true }).await
+    }
+
+    async fn request(&self, request: ClaimRequest) -> Claim {
+        let mut claims = self.ledger().claim(&[request], LEASE).await.expect("to claim");
         claims.pop().expect("an answer for each question")
+    }
+
+    /// Lets so many claims for a message end without a record, alone once it takes that.
+    pub async fn crash(&self, key: RowKey, turn: u32, times: u32) {
+        for _ in 0..times {
+            let claim = match self.ask(key, turn).await {
+                Claim::Suspect => self.ask_alone(key, turn).await,
+                claim => claim,
+            };
+            assert!(matches!(claim, Claim::Ours(_)), "{claim:?}");
+            self.advance(LEASE).await;
+        }
     }
 
     /// Claims for a message, which must succeed.
