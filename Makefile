@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo test test-all lint fmt bins sekmet
+.PHONY: demo test test-all lint fmt bins sekmet services
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -12,12 +12,12 @@ demo:
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
 # Every test but the long ones.
-test: bins sekmet
+test: bins sekmet services
 	cargo test --workspace --locked
 
-# The long ones too: more kills, and the cases on a real RabbitMQ and Postgres (Debian: rabbitmq-server, postgresql).
-test-all: bins sekmet
-	cargo test --workspace --locked --features tests/services -- --include-ignored
+# The long ones too: more kills.
+test-all: bins sekmet services
+	cargo test --workspace --locked -- --include-ignored
 
 lint:
 	cargo fmt --all --check
@@ -33,3 +33,7 @@ bins:
 # A FHIR server nobody here wrote, for the tests that talk to one.
 sekmet:
 	scripts/install-sekmet
+
+# RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).
+services:
+	scripts/install-services

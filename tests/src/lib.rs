@@ -3,5 +3,4 @@
 pub mod conformance;
 pub mod night;
 pub mod process;
-#[cfg(feature = "services")]
 pub mod services;

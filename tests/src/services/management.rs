@@ -30,6 +30,11 @@ impl Management {
         self.ask("GET", "overview", None).is_ok()
     }
 
+    /// Whether the broker listens on this port of its own.
+    pub fn listens(&self, port: u16) -> bool {
+        self.ask("GET", &format!("health/checks/port-listener/{port}"), None).is_ok()
+    }
+
     /// Makes a vhost.
     ///
     /// # Panics

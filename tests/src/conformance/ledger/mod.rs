@@ -11,7 +11,6 @@ mod fleet;
 mod intents;
 mod lock;
 mod newest;
-#[cfg(feature = "services")]
 mod postgres;
 mod records;
 mod replays;
@@ -26,7 +25,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::ledger::Ledger;
 
-#[cfg(feature = "services")]
 pub use postgres::Postgres;
 pub use sqlite::{SqliteInMemory, SqliteOnFile};
 pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, date, nik, number};
