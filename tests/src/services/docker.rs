@@ -40,7 +40,7 @@ mod running {
 
     /// Removes a container when this process is gone: a value that all tests share is never dropped.
     pub(super) struct Removed {
-        _container: ContainerAsync<GenericImage>,
+        _container: Box<ContainerAsync<GenericImage>>,
         /// Held for its standard input.
         _watchdog: Child,
     }
@@ -69,7 +69,7 @@ mod running {
             for port in self.ports {
                 ports.push(container.get_host_port_ipv4(port.tcp()).await.map_err(failed)?);
             }
-            let removed = Removed { _container: container, _watchdog: watchdog };
+            let removed = Removed { _container: Box::new(container), _watchdog: watchdog };
             Ok(Container { host, ports, _removed_with_us: removed })
         }
     }

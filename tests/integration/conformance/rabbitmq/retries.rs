@@ -59,6 +59,24 @@ async fn what_waits_here_goes_to_the_broker_when_the_subscription_ends() {
 }
 
 #[tokio::test]
+async fn what_woke_here_and_nobody_took_goes_to_the_broker_with_its_turn() {
+    let vhost = Vhost::new().await;
+    let mut config = test_config(vhost.url());
+    config.waits.in_process = Duration::from_secs(3_600);
+    let queue = queue_with(config);
+    publish(&queue, 0..1).await;
+    let mut work = subscribe(&queue, Channel::Work).await;
+    next(&mut work).await.settle(Settle::RetryAfter(Duration::from_millis(50), 1)).await.expect("to settle");
+    until_depth(&queue, Depth { ready: 1, ..Depth::default() }).await;
+    drop(work);
+    let mut work = subscribe(&queue, Channel::Work).await;
+    let delivery = next(&mut work).await;
+    assert_eq!(delivery.message.turn, 1);
+    delivery.settle(Settle::Done).await.expect("to settle");
+    until_depth(&queue, Depth::default()).await;
+}
+
+#[tokio::test]
 async fn closing_brings_what_waits_here_to_the_broker() {
     let vhost = Vhost::new().await;
     let mut config = test_config(vhost.url());
