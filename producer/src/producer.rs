@@ -314,7 +314,7 @@ impl Producer {
 
     /// A guard stands until an operator starts again: that is now.
     async fn open_a_guard(&self) -> Result<(), ProducerError> {
-        if let Some(Gate { kind: GateKind::Guard, .. }) = self.ledger.gate().await? {
+        if self.ledger.gate().await?.is_some_and(|shut| shut.gate.kind == GateKind::Guard) {
             self.ledger.open_gate().await?;
         }
         Ok(())
@@ -355,7 +355,7 @@ impl Producer {
                 {
                     break None;
                 }
-                let gate = self.ledger.gate().await?;
+                let gate = self.ledger.gate().await?.map(|shut| shut.gate);
                 match &gate {
                     Some(Gate { kind: GateKind::Guard, reason }) => {
                         break Some(Halt::Stopped(reason.clone()));

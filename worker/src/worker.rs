@@ -123,7 +123,7 @@ impl Worker {
                 () = drain.cancelled() => return false,
             }
             if let Ok(gate) = self.ledger.gate().await
-                && gate.is_none_or(|gate| gate.kind != GateKind::Guard)
+                && gate.is_none_or(|shut| shut.gate.kind != GateKind::Guard)
             {
                 return true;
             }
