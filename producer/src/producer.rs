@@ -324,7 +324,7 @@ impl Producer {
 
     /// A guard stands until an operator starts again: that is now.
     async fn open_a_guard(&self) -> Result<(), ProducerError> {
-        if let Some(Gate { kind: GateKind::Guard, .. }) = self.backing.ledger.gate().await? {
+        if self.backing.ledger.gate().await?.is_some_and(|shut| shut.gate.kind == GateKind::Guard) {
             self.backing.ledger.open_gate().await?;
         }
         Ok(())
@@ -389,7 +389,7 @@ impl Producer {
         if self.is_over(watch.run).await? {
             return Ok(Some(None));
         }
-        let gate = ledger.gate().await?;
+        let gate = ledger.gate().await?.map(|shut| shut.gate);
         match &gate {
             Some(Gate { kind: GateKind::Guard, reason }) => {
                 return Ok(Some(Some(Halt::Stopped(reason.clone()))));
@@ -417,7 +417,7 @@ impl Producer {
         match self.terms.until {
             Until::Closed => Ok(ledger.run(run).await?.is_none_or(|run| run.state == RunState::Closed)
                 && ledger.is_settled(run).await?),
-            Until::Published => ledger.is_settled(run).await /* MERGE unpublished */,
+            Until::Published => Ok(ledger.progress(run).await?.unpublished == 0),
         }
     }
 }

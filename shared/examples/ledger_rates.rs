@@ -97,7 +97,13 @@ impl Bench {
         let began = Instant::now();
         let mut all = Vec::new();
         loop {
-            let terms = DueTerms { run: Some(run), limit: window, queue_idle: false, retake_after: LEASE };
+            let terms = DueTerms {
+                run: Some(run),
+                kind: None,
+                limit: window,
+                queue_idle: false,
+                retake_after: LEASE,
+            };
             let due = self.ledger.take_due(terms).await?;
             if due.is_empty() {
                 break;

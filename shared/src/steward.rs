@@ -153,6 +153,7 @@ impl Steward {
         let depth = self.queue.depth().await?;
         let terms = DueTerms {
             run,
+            kind: None,
             limit: self.terms.window,
             queue_idle: depth.ready == 0,
             retake_after: self.terms.retake_after,

@@ -34,7 +34,7 @@ pub use row::{
 };
 pub use run::{
     DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState, Selection,
-    Snapshot,
+    ShutGate, Snapshot,
 };
 pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Tally};
 
@@ -95,7 +95,7 @@ pub trait Ledger: LedgerView {
     // claim's lease ran out, when it is retrying past its due time, or when it waited long in an idle queue.
 
     /// Takes up to `terms.limit` rows that are due, in sheet order, and stamps them so that they do not come
-    /// due again at once. Rows are those of `terms.run`, or of every open run.
+    /// due again at once. Rows are those of `terms.run`, or of every open run, and of `terms.kind` only.
     async fn take_due(&self, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError>;
 
     /// The queue confirmed these: they come due again only after `stale_after`.
@@ -186,5 +186,5 @@ pub trait LedgerView: Send + Sync {
     ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
 
     /// The gate, if it is shut now.
-    async fn gate(&self) -> Result<Option<Gate>, LedgerError>;
+    async fn gate(&self) -> Result<Option<ShutGate>, LedgerError>;
 }

@@ -163,6 +163,8 @@ pub enum LockAttempt {
 pub struct DueTerms {
     /// One run, or every open run.
     pub run: Option<RunId>,
+    /// Only runs of this kind; none means all.
+    pub kind: Option<RunKind>,
     /// At most so many.
     pub limit: u32,
     /// Whether the work queue holds nothing ready: only then is a row that merely waited long taken, so a
@@ -206,4 +208,13 @@ pub struct Gate {
     pub kind: GateKind,
     /// Why, for an operator; no personal data.
     pub reason: String,
+}
+
+/// A gate as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutGate {
+    /// Why it is shut.
+    pub gate: Gate,
+    /// When it lapses by itself, unless it is shut again: by the ledger's clock.
+    pub left: Duration,
 }

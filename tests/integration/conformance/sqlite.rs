@@ -88,7 +88,7 @@ async fn a_dead_process_holds_nothing() {
     assert!(!after.ledger().renew_lock(&fence, LEASE).await.unwrap());
     assert!(after.ledger().hold_duty("steward", "second", LEASE).await.unwrap());
     // What the FHIR server asked for holds for whoever comes.
-    assert_eq!(after.ledger().gate().await.unwrap(), Some(gate));
+    assert_eq!(after.ledger().gate().await.unwrap().map(|shut| shut.gate), Some(gate));
     // The NIK of a lost claim is free, and the lost claims come due, as crashes.
     after.take(key(run, 3), 0).await;
     let due = after.due().await;

@@ -13,7 +13,7 @@ const NOBODY_THERE: &str = "http://127.0.0.1:1/fhir";
 
 async fn until_shut(process: &Process) -> String {
     let look = || async { process.ledger().gate().await.expect("an answer") };
-    let gate = until("the gate to be shut", look, Option::is_some).await.expect("it is shut");
+    let gate = until("the gate to be shut", look, Option::is_some).await.expect("it is shut").gate;
     assert_eq!(gate.kind, GateKind::Systemic);
     gate.reason
 }

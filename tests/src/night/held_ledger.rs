@@ -10,7 +10,7 @@ use shared::domain::RunDate;
 use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
     LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
+    RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -165,5 +165,5 @@ passed_on!(LedgerView {
     rows(run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Vec<RowView>;
     dead_letters(filter: &Replay, after: i64, limit: u32) -> Vec<DeadLetterView>;
     newest_success(nik: &KeyedHash) -> Option<(Order, KeyedHash, Option<RowMessage>)>;
-    gate() -> Option<Gate>;
+    gate() -> Option<ShutGate>;
 });

@@ -43,7 +43,7 @@ use session::Session;
 use super::{
     Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
     LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
+    RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Tally,
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -292,7 +292,7 @@ impl LedgerView for PostgresLedger {
         views::newest_success(self.session("read the newest success").await?, nik).await
     }
 
-    async fn gate(&self) -> Result<Option<Gate>, LedgerError> {
+    async fn gate(&self) -> Result<Option<ShutGate>, LedgerError> {
         fleet::gate(self.session("read the gate").await?).await
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::convert::{needed, order};
 use super::records::GRACE;
-use super::{Sql as _, micros};
+use super::{Sql as _, micros, micros_left};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason};
 use crate::ledger::crashes::{is_poison, is_suspect, poison_error};
@@ -267,10 +267,6 @@ pub(super) fn record_intents(
         answers.push(stands);
     }
     Ok(answers)
-}
-
-fn micros_left(until: i64, now: i64) -> Duration {
-    Duration::from_micros(u64::try_from(until - now).unwrap_or(0))
 }
 
 /// What records and burials ask of a row first.

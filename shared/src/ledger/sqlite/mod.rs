@@ -10,6 +10,8 @@
 mod claims;
 mod convert;
 mod due;
+mod file;
+mod fleet;
 mod records;
 mod runs;
 #[cfg(test)]
@@ -17,30 +19,24 @@ mod tests;
 mod views;
 mod writer;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::{
     Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
     LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
+    RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Tally,
 };
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
+use file::{Readers, lock_path, open_private, prepare};
 use writer::{Writer, failed};
-
-mod migrations {
-    refinery::embed_migrations!("../migrations/sqlite");
-}
-
-/// Readers kept open at most; more are opened under load and closed again.
-const IDLE_READERS: usize = 4;
 
 /// The SQLite adapter of both sides of the port.
 pub struct SqliteLedger {
@@ -49,11 +45,6 @@ pub struct SqliteLedger {
     readers: Arc<Readers>,
     clock: Clock,
     _lock: Option<File>,
-}
-
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
 }
 
 /// Turns rusqlite's errors into the ledger's.
@@ -69,6 +60,10 @@ impl<T> Sql<T> for rusqlite::Result<T> {
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+fn micros_left(until: i64, now: i64) -> Duration {
+    Duration::from_micros(u64::try_from(until - now).unwrap_or(0))
 }
 
 impl SqliteLedger {
@@ -99,7 +94,7 @@ impl SqliteLedger {
             .map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
         Ok(Self {
             writer: Some(writer),
-            readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }),
+            readers: Arc::new(Readers::of(path.to_owned())),
             clock,
             _lock: Some(lock),
         })
@@ -107,7 +102,7 @@ impl SqliteLedger {
 
     /// Opens the file only to look at it, beside a process that acts on it.
     pub fn look(path: &Path, clock: Clock) -> Result<Self, LedgerError> {
-        let readers = Readers { path: path.to_owned(), idle: Mutex::default() };
+        let readers = Readers::of(path.to_owned());
         let first = readers.open()?;
         readers.give_back(first);
         Ok(Self { writer: None, readers: Arc::new(readers), clock, _lock: None })
@@ -117,7 +112,7 @@ impl SqliteLedger {
     pub fn in_memory(clock: Clock) -> Result<Self, LedgerError> {
         let mut connection = Connection::open_in_memory().doing("open the database")?;
         prepare(&mut connection)?;
-        let readers = Readers { path: PathBuf::new(), idle: Mutex::default() };
+        let readers = Readers::of(PathBuf::new());
         Ok(Self { writer: Some(Writer::inline(connection)), readers: Arc::new(readers), clock, _lock: None })
     }
 
@@ -150,65 +145,6 @@ impl SqliteLedger {
         });
         read.await.map_err(|source| failed(doing, source))?
     }
-}
-
-impl Readers {
-    fn open(&self) -> Result<Connection, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).doing("open the database to read")?;
-        connection.busy_timeout(Duration::from_secs(10)).doing("open the database to read")?;
-        Ok(connection)
-    }
-
-    fn take(&self) -> Result<Connection, LedgerError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.open(), Ok)
-    }
-
-    fn give_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_READERS {
-            idle.push(connection);
-        }
-    }
-}
-
-/// The file whose OS lock an acting process holds.
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock-file");
-    PathBuf::from(name)
-}
-
-/// Opens a file, making it readable by its owner alone if it is new.
-fn open_private(path: &Path) -> Result<File, LedgerError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|source| LedgerError::File { path: path.to_owned(), source })
-}
-
-fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000;
-             PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864;",
-        )
-        .doing("open the database")?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // refinery logs each statement's outcome at info; its report is not needed.
-    migrations::migrations::runner()
-        .run(connection)
-        .map_err(|error| LedgerError::Migration(Box::new(error)))?;
-    // Whoever left these is dead: we hold the OS lock. Crash counts stay.
-    connection
-        .execute_batch(
-            "UPDATE run_lock SET lease_until = 0; DELETE FROM nik_lease; DELETE FROM duty;
-             UPDATE row SET sweep_at = 0 WHERE state <> 'done' AND state = 'claimed'
-               AND run_id IN (SELECT run_id FROM run WHERE state IN ('open', 'closed'));",
-        )
-        .doing("void the leases of dead processes")
 }
 
 #[async_trait]
@@ -272,7 +208,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn note_act(&self, act: Act) -> Result<(), LedgerError> {
-        self.write("note an operator's act", move |db, now| runs::note_act(db, now, &act)).await
+        self.write("note an operator's act", move |db, now| fleet::note_act(db, now, &act)).await
     }
 
     async fn take_due(&self, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
@@ -311,16 +247,16 @@ impl Ledger for SqliteLedger {
 
     async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
         let gate = gate.clone();
-        self.write("shut the gate", move |db, now| runs::shut_gate(db, now, &gate, lasts)).await
+        self.write("shut the gate", move |db, now| fleet::shut_gate(db, now, &gate, lasts)).await
     }
 
     async fn open_gate(&self) -> Result<(), LedgerError> {
-        self.write("open the gate", move |db, _| runs::open_gate(db)).await
+        self.write("open the gate", move |db, _| fleet::open_gate(db)).await
     }
 
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError> {
         let (duty, holder) = (duty.to_owned(), holder.to_owned());
-        self.write("take a duty", move |db, now| runs::hold_duty(db, now, (&duty, &holder), lease)).await
+        self.write("take a duty", move |db, now| fleet::hold_duty(db, now, (&duty, &holder), lease)).await
     }
 }
 
@@ -386,8 +322,8 @@ impl LedgerView for SqliteLedger {
         self.read("read the newest success", move |db| views::newest_success(db, &nik)).await
     }
 
-    async fn gate(&self) -> Result<Option<Gate>, LedgerError> {
+    async fn gate(&self) -> Result<Option<ShutGate>, LedgerError> {
         let now = self.clock.micros();
-        self.read("read the gate", move |db| runs::gate(db, now)).await
+        self.read("read the gate", move |db| fleet::gate(db, now)).await
     }
 }

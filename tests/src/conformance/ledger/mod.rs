@@ -87,6 +87,7 @@ macro_rules! ledger_cases {
                 a_healthy_backlog_is_not_published_again,
                 forgotten_rows_are_due_at_once,
                 one_run_is_swept_or_every_open_one,
+                one_kind_of_run_is_swept_or_every_kind,
                 two_sweeps_at_once_take_no_row_twice,
                 a_claimed_row_is_left_alone_within_its_lease,
                 an_expired_claim_is_revoked_and_published_as_a_new_turn,
@@ -192,6 +193,7 @@ macro_rules! ledger_cases {
             }
             fleet {
                 a_gate_stands_until_it_lapses,
+                a_gate_tells_when_it_lapses,
                 a_gate_can_be_opened,
                 a_deeper_gate_is_not_renamed_by_a_shallower_one,
                 a_deeper_gate_replaces_a_shallower_one,
@@ -210,6 +212,7 @@ macro_rules! ledger_cases {
                 dead_letters_are_paged_and_filtered,
                 a_tally_counts_what_rows_became,
                 progress_counts_what_is_on_its_way,
+                progress_counts_what_the_queue_may_not_have,
                 an_act_is_noted,
             }
         }

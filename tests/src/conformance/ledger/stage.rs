@@ -167,7 +167,11 @@ impl Stage {
 
     /// What is due on these terms.
     pub async fn take_due(&self, run: Option<RunId>, limit: u32, queue_idle: bool) -> Vec<RowMessage> {
-        let terms = DueTerms { run, limit, queue_idle, retake_after: RETAKE };
+        self.take_due_on(DueTerms { run, kind: None, limit, queue_idle, retake_after: RETAKE }).await
+    }
+
+    /// What is due on other terms.
+    pub async fn take_due_on(&self, terms: DueTerms) -> Vec<RowMessage> {
         self.ledger().take_due(terms).await.expect("to take what is due")
     }
 
