@@ -11,7 +11,7 @@ use crate::flags::{Output, RunFlags};
 use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError, Person};
 use crate::producer::{Ended, Halt, Order, Producer, ProducerError};
-use crate::report::Report;
+use crate::report;
 use crate::source::{ColumnNames, SourceError};
 use crate::status::{Signal, Status};
 
@@ -73,7 +73,7 @@ pub async fn execute(
             None => match producer.last_report(flags.date).await? {
                 Some(report) => {
                     tracing::info!("nothing is unfinished; this is the last report");
-                    status = report.status();
+                    status = report::status(&report);
                     said.push(Said::Report(Box::new(report)));
                 }
                 None => tracing::info!("nothing is unfinished, and there is no run to report"),
@@ -201,7 +201,7 @@ pub async fn print(
         };
         match output {
             Output::Json => writeln!(out, "{}", report.json())?,
-            Output::Text | Output::Csv => writeln!(out, "{}", report.table(&producer.zone))?,
+            Output::Text | Output::Csv => writeln!(out, "{}", report::table(&report, &producer.zone))?,
         }
     }
     Ok(())

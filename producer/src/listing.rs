@@ -11,7 +11,6 @@ use shared::ledger::{LedgerError, LedgerView, Replay, RowFilter, RowKey, Run, Ru
 use shared::payload::Payload;
 
 use crate::flags::Output;
-use crate::report::Report;
 use crate::source::ColumnNames;
 
 /// Rows asked of the ledger at a time.

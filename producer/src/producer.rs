@@ -15,12 +15,13 @@ use shared::ledger::{
     RunState, Selection,
 };
 use shared::queue::Queue;
+use shared::report::Report;
 use shared::steward::{Scope, Steward, StewardTerms};
 use tokio_util::sync::CancellationToken;
 
 use crate::lock::{self, LockTerms, RunLock};
 use crate::progress::Display;
-use crate::report::Report;
+use crate::report;
 use crate::snapshot::{self, SnapshotError};
 use crate::source::{RowSource, SourceError};
 use crate::status::Status;
@@ -122,7 +123,7 @@ pub enum ProducerError {
 impl Ended {
     /// What the finished runs' reports stand for together.
     pub fn status(&self) -> Status {
-        self.reports.iter().map(Report::status).fold(Status::Done, Status::and)
+        self.reports.iter().map(report::status).fold(Status::Done, Status::and)
     }
 }
 

@@ -10,6 +10,7 @@ mod error_chain;
 pub mod ledger;
 pub mod payload;
 pub mod queue;
+pub mod report;
 pub mod retry;
 pub mod secrets;
 pub mod settings;

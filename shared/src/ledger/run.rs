@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::outbox::Notice;
 use super::row::RowKey;
 use crate::data_key::KeyedHash;
 use crate::domain::{Reason, RunDate, spelled};
@@ -131,6 +132,18 @@ pub struct Snapshot {
     pub rows_read: u64,
     /// Whether the sheet kept changing while it was read.
     pub changed_while_read: bool,
+}
+
+/// What a run is closed with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closing {
+    /// When it closed, by the ledger's clock ([`LedgerView::now`](super::LedgerView::now)): the one source of this
+    /// time, for the run and for its report alike.
+    pub closed_at: Timestamp,
+    /// Its report as of then.
+    pub report: serde_json::Value,
+    /// The news of it, where anybody wants them.
+    pub notice: Option<Notice>,
 }
 
 /// The right to write as the holder of a run lock.

@@ -8,10 +8,7 @@ use async_trait::async_trait;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Tally,
-};
+Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, StrayMessage, StrayView, Tally,};
 use tokio_util::sync::CancellationToken;
 
 /// Where a process is stopped.
