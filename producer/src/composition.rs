@@ -16,7 +16,8 @@ use shared::steward::StewardTerms;
 use crate::lock::LockTerms;
 use crate::producer::{Producer, ProducerTerms, Sources, Until};
 use crate::source::{
-    ColumnNames, Egress, FileConfig, FileSource, GoogleConfig, GoogleSource, RowSource, SheetRange, SourceError,
+    ColumnNames, Egress, FileConfig, FileSource, GoogleConfig, GoogleSource, RowSource, SheetRange,
+    SourceError,
 };
 
 /// Intervals that no operator sets; tests shorten them.
@@ -118,7 +119,8 @@ impl ConfiguredSources {
 
     /// Checks what can be checked without touching anything. `needed` is false where a run is only carried on.
     pub fn new(settings: &Settings, file: Option<PathBuf>, needed: bool) -> Result<Self, BadSettings> {
-        let range: SheetRange = settings.sheet.range.parse().map_err(|error| BadSettings::of("SHEET_RANGE", error))?;
+        let range: SheetRange =
+            settings.sheet.range.parse().map_err(|error| BadSettings::of("SHEET_RANGE", error))?;
         if let Some(path) = file {
             return Ok(Self {
                 kind: SourceKind::File(FileConfig { path, range, columns: columns(settings) }),

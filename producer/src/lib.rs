@@ -12,7 +12,7 @@ mod niks;
 mod producer;
 pub mod program;
 mod progress;
-mod report;
+pub mod report;
 mod snapshot;
 pub mod source;
 
@@ -20,4 +20,3 @@ pub use composition::{ConfiguredSources, Tuning, columns, producer};
 pub use lock::LockTerms;
 pub use niks::{NikFlagError, Person, hashes};
 pub use producer::{Ended, Halt, Order, Producer, ProducerError, ProducerTerms, Replayed, Sources, Until};
-pub use report::Report;

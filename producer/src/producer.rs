@@ -14,6 +14,7 @@ use shared::ledger::{
     Act, Fence, Gate, GateKind, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind,
     RunState, Selection,
 };
+use shared::report::Report;
 use shared::status::Status;
 use shared::steward::{Scope, Steward, StewardTerms};
 use tokio::time::Instant;
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lock::{self, LockTerms, RunLock};
 use crate::progress::Display;
-use crate::report::Report;
 use crate::snapshot::{self, SnapshotError};
 use crate::source::{RowSource, SourceError};
 
@@ -142,7 +142,8 @@ impl Producer {
         order: &Order,
         stop: &CancellationToken,
     ) -> Result<Ended, ProducerError> {
-        let Some(lock) = lock::take(&self.backing.ledger, &self.job, date, &self.holder, self.terms.lock).await?
+        let Some(lock) =
+            lock::take(&self.backing.ledger, &self.job, date, &self.holder, self.terms.lock).await?
         else {
             return Ok(Ended { halt: Some(Halt::Locked), reports: Vec::new() });
         };
@@ -208,7 +209,8 @@ impl Producer {
         let Some(run) = unfinished.into_iter().rev().find(|run| run.kind == RunKind::Night) else {
             return Ok(None);
         };
-        let Some(lock) = lock::take(&self.backing.ledger, &self.job, run.date, &self.holder, self.terms.lock).await?
+        let Some(lock) =
+            lock::take(&self.backing.ledger, &self.job, run.date, &self.holder, self.terms.lock).await?
         else {
             return Ok(Some(Ended { halt: Some(Halt::Locked), reports: Vec::new() }));
         };

@@ -34,8 +34,7 @@ pub async fn execute(
     let mut said = Vec::new();
     let columns = columns(settings);
     let first = || signals.first();
-    let ended =
-        command::execute(producer, flags, niks, &columns, &signals.stop, first, &mut said).await;
+    let ended = command::execute(producer, flags, niks, &columns, &signals.stop, first, &mut said).await;
     Executed { ended, said }
 }
 

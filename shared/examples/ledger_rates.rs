@@ -99,6 +99,7 @@ impl Bench {
         loop {
             let terms = DueTerms {
                 run: Some(run),
+                job: None,
                 kind: None,
                 limit: window,
                 queue_idle: false,

@@ -66,15 +66,14 @@ impl Cluster {
     pub async fn connect(&self, clock: Clock) -> Result<Connected, LedgerError> {
         let ledger = Arc::new(PostgresLedger::connect(&self.database, PostgresTerms::default()).await?);
         let queue = |prefix: String| {
-            let queues = QueueTerms { prefix, ..QueueTerms::default() };
-            let config = RabbitMqConfig { queues, ..self.broker.clone() };
+            let mut config = self.broker.clone();
+            config.queues = QueueTerms { prefix, ..QueueTerms::default() };
             let strays = KeptStrays::new(ledger.clone(), self.keys.clone());
             Arc::new(RabbitMqQueue::new(config, Arc::new(strays)))
         };
         let queues = [queue(self.job.clone()), queue(format!("{}.dry-run", self.job))];
         let [night, dry_run] = queues.clone();
-        let backing =
-            Backing { ledger, queues: Queues { night, dry_run }, keys: self.keys.clone(), clock };
+        let backing = Backing { ledger, queues: Queues { night, dry_run }, keys: self.keys.clone(), clock };
         Ok(Connected { backing, queues })
     }
 }
@@ -91,7 +90,10 @@ impl Connected {
 async fn resolved(variable: &str, given: Option<&String>) -> Result<(SecretString, bool), BadSettings> {
     let given = given.ok_or_else(|| {
         let accepted = if variable == "AMQP_URL" { "amqp://… or amqps://…" } else { "postgres://…" };
-        BadSettings::of(variable, format!("not set; accepted: {accepted}, or a reference such as file:/run/secrets/url"))
+        BadSettings::of(
+            variable,
+            format!("not set; accepted: {accepted}, or a reference such as file:/run/secrets/url"),
+        )
     })?;
     match given.parse::<SecretRef>() {
         Ok(reference) => {

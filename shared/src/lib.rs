@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod payload;
 pub mod program;
 pub mod queue;
+pub mod report;
 pub mod retry;
 pub mod secrets;
 pub mod settings;

@@ -85,10 +85,12 @@ fn client(http: &HttpSettings, url: &Url) -> Result<Client, BadSettings> {
         // TLS is never spoken then; without this, building fails where the system has no roots (slim images).
         builder = builder.tls_certs_only([]);
     } else if let Some(path) = &http.ca_file {
-        let pem = std::fs::read(path)
-            .map_err(|error| BadSettings::of("CA_FILE", format!("{} cannot be read: {error}", path.display())))?;
-        let roots = Certificate::from_pem_bundle(&pem)
-            .map_err(|_| BadSettings::of("CA_FILE", format!("{} holds no PEM certificate", path.display())))?;
+        let pem = std::fs::read(path).map_err(|error| {
+            BadSettings::of("CA_FILE", format!("{} cannot be read: {error}", path.display()))
+        })?;
+        let roots = Certificate::from_pem_bundle(&pem).map_err(|_| {
+            BadSettings::of("CA_FILE", format!("{} holds no PEM certificate", path.display()))
+        })?;
         builder = builder.tls_certs_merge(roots);
     }
     builder.build().map_err(|error| BadSettings::of(VARIABLE, error_chain(&error.without_url())))

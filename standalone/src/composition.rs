@@ -18,7 +18,7 @@ use worker::{Company, Fhir, Worker};
 pub fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
     if let Some(url) = &settings.amqp_url {
         let scheme = url.split("://").next().unwrap_or_default();
-        return Err(bad(
+        return Err(BadSettings::of(
             "AMQP_URL",
             format!(
                 "standalone has its queue in its own process; unset it ({scheme}://… was found), or run producer and worker"
@@ -30,7 +30,7 @@ pub fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => {
             let scheme: String = url.chars().take_while(|c| c.is_ascii_alphanumeric()).take(20).collect();
-            Err(bad(
+            Err(BadSettings::of(
                 "DATABASE_URL",
                 format!("found '{scheme}:…'; standalone keeps its ledger in SQLite; accepted: sqlite:PATH"),
             ))
@@ -48,7 +48,10 @@ pub async fn data_keys(settings: &Settings, database: &Path, make: bool) -> Resu
             let path = PathBuf::from(path);
             if make && !path.exists() {
                 write_private(&path, &DataKeys::generate()).map_err(|error| {
-                    BadSettings::of("DATA_KEY", format!("no key is set, and {} cannot be made: {error}", path.display()))
+                    BadSettings::of(
+                        "DATA_KEY",
+                        format!("no key is set, and {} cannot be made: {error}", path.display()),
+                    )
                 })?;
                 tracing::info!(file = %path.display(), "made a data key; keep a copy of it apart from the database");
             }
@@ -99,7 +102,11 @@ impl Common {
     /// Over an in-process queue, which dry runs and nights share: one command runs at a time.
     pub fn new(ledger: SqliteLedger, keys: Arc<DataKeys>, clock: Clock, tuning: Tuning) -> Self {
         let queues = Queues::one(Arc::new(InProcessQueue::new()));
-        Self { backing: Backing { ledger: Arc::new(ledger), queues, keys, clock }, company: Company::default(), tuning }
+        Self {
+            backing: Backing { ledger: Arc::new(ledger), queues, keys, clock },
+            company: Company::default(),
+            tuning,
+        }
     }
 
     /// A worker; several may share these.

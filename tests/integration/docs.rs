@@ -68,7 +68,10 @@ fn tables(text: &str, header: &str) -> Vec<Vec<String>> {
 
 /// The code spans of each row's first cell, several with commas between.
 fn names(text: &str, header: &str) -> BTreeSet<String> {
-    tables(text, header).iter().flat_map(|row| row[0].split(", ").map(first_span).map(str::to_owned).collect::<Vec<_>>()).collect()
+    tables(text, header)
+        .iter()
+        .flat_map(|row| row[0].split(", ").map(first_span).map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 fn first_span(cell: &str) -> &str {

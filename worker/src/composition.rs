@@ -85,7 +85,10 @@ impl Fhir {
             .ok_or_else(|| BadSettings::of("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
         let (credentials, resolved) =
             Credentials::resolve(credential_sources(settings)?).await.map_err(|error| {
-                BadSettings::of("FHIR_AUTH", format!("a credential cannot be resolved: {}", error_chain(&error)))
+                BadSettings::of(
+                    "FHIR_AUTH",
+                    format!("a credential cannot be resolved: {}", error_chain(&error)),
+                )
             })?;
         let config = FhirConfig {
             base_url,
@@ -106,13 +109,7 @@ impl Fhir {
     }
 }
 
-fn rows(
-    backing: &Backing,
-    settings: &Settings,
-    fhir: Fhir,
-    tuning: Tuning,
-    company: &Company,
-) -> Rows {
+fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning, company: &Company) -> Rows {
     let Backing { ledger, keys, clock, .. } = backing;
     let limiter = Limiter::new(LimiterConfig {
         max_concurrency: settings.fhir.max_concurrency,

@@ -171,7 +171,9 @@ impl Worker {
         loop {
             let pass_for = match self.ledger.gate().await {
                 Ok(Some(shut)) if shut.gate.kind == GateKind::Throttled => shut.left.min(look),
-                Ok(Some(_)) if !self.ledger.hold_duty(PROBE, &self.holder, lease).await.unwrap_or(true) => look,
+                Ok(Some(_)) if !self.ledger.hold_duty(PROBE, &self.holder, lease).await.unwrap_or(true) => {
+                    look
+                }
                 Ok(_) | Err(_) => return true,
             };
             if !pass(pass_for, drain).await {
@@ -198,7 +200,8 @@ impl Worker {
             {
                 // No longer a guard: the next probe tells what it is now.
                 pause.end();
-                pause.begin(Paused { adopted: true, ..Paused::found(GateKind::Systemic, paused.gate.reason) });
+                pause
+                    .begin(Paused { adopted: true, ..Paused::found(GateKind::Systemic, paused.gate.reason) });
                 return true;
             }
         }

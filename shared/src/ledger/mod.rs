@@ -15,6 +15,7 @@
 
 mod crashes;
 mod error;
+mod outbox;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod row;
@@ -25,16 +26,18 @@ mod view;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
+pub use outbox::{Notice, OpenNotice, StrayMessage, StrayView};
 pub use row::{
     Burial, Claim, ClaimRequest, Claimed, Intent, Order, Record, Recorded, RowKey, RowMessage, SeedRow,
     Seeded, Settlement,
 };
 pub use run::{
-    DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState, Selection,
-    ShutGate, Snapshot,
+    Closing, DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState,
+    Selection, ShutGate, Snapshot,
 };
 pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Tally};
 
@@ -81,9 +84,9 @@ pub trait Ledger: LedgerView {
     /// Opens a new generation of each dead letter that matches and is still open, and names them.
     async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError>;
 
-    /// Closes the run if its snapshot is complete and no row is open. False: something is still open, or
-    /// somebody else closed it.
-    async fn close_run(&self, run: RunId) -> Result<bool, LedgerError>;
+    /// Closes the run if its snapshot is complete and no row is open, and keeps its report and the notice of it in
+    /// the same transaction. False: something is still open, or somebody else closed it; then nothing is kept.
+    async fn close_run(&self, run: RunId, closing: &Closing) -> Result<bool, LedgerError>;
 
     /// Gives up a dry run, whose rows need no outcome.
     async fn abandon_run(&self, fence: &Fence, run: RunId) -> Result<(), LedgerError>;
@@ -122,6 +125,17 @@ pub trait Ledger: LedgerView {
     /// transaction. A row that did not fail (its message merely died) goes back to pending. Idempotent.
     async fn bury(&self, burials: &[Burial]) -> Result<(), LedgerError>;
 
+    // For people.
+
+    /// Notes a piece of news to be posted; nothing where one with this key was noted before, posted or not.
+    async fn post_notice(&self, notice: &Notice) -> Result<(), LedgerError>;
+
+    /// Notes that an open notice was posted, or that one more attempt to post it failed.
+    async fn note_notice(&self, number: i64, posted: bool) -> Result<(), LedgerError>;
+
+    /// Keeps a message that could not be decoded; nothing where one with its id is kept of its queue.
+    async fn keep_stray(&self, stray: &StrayMessage) -> Result<(), LedgerError>;
+
     // Shared state of the fleet.
 
     /// Shuts the gate: nobody calls the FHIR server before it opens. It lapses by itself. Of several shutters
@@ -138,6 +152,9 @@ pub trait Ledger: LedgerView {
 /// The side that is looked at: the command line, the report, the dashboard.
 #[async_trait]
 pub trait LedgerView: Send + Sync {
+    /// The ledger's clock.
+    async fn now(&self) -> Result<Timestamp, LedgerError>;
+
     /// One run.
     async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError>;
 
@@ -155,6 +172,9 @@ pub trait LedgerView: Send + Sync {
 
     /// What a run's rows became so far, counted.
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError>;
+
+    /// The report that a run was closed with. Replays change what [`tally`](Self::tally) says, and not this.
+    async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError>;
 
     /// How far a run is: cheap enough to ask every few seconds.
     async fn progress(&self, run: RunId) -> Result<Progress, LedgerError>;
@@ -184,6 +204,12 @@ pub trait LedgerView: Send + Sync {
         &self,
         nik: &KeyedHash,
     ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
+
+    /// Notices that are not posted yet, oldest first.
+    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError>;
+
+    /// Messages that could not be decoded, oldest first, after the one with the number `after`.
+    async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError>;
 
     /// The gate, if it is shut now.
     async fn gate(&self) -> Result<Option<ShutGate>, LedgerError>;

@@ -52,7 +52,8 @@ async fn a_row_refused_with_422_is_kept_replayed_once_and_ends_updated() {
     // Two operators at once: one generation.
     let replay = [&["--replay-dlq", "--output", "json"], &of_them[..]].concat();
     let (one, other) = tokio::join!(cluster.produce(&replay), cluster.produce(&replay));
-    let mut replayed = [one.expect(0).object(), other.expect(0).object()].map(|ended| ended["replayed"].clone());
+    let mut replayed =
+        [one.expect(0).object(), other.expect(0).object()].map(|ended| ended["replayed"].clone());
     replayed.sort_by_key(Value::as_u64);
     assert_eq!(replayed, [json!(0), json!(1)]);
     let rows = [&["rows", DATE, "--output", "json"], &of_them[..]].concat();
@@ -82,8 +83,13 @@ async fn workers_killed_on_a_dead_letters_way_leave_one() {
     let night = mixed(63, 60);
     let cluster = Cluster::of(&night).await;
     // Every write is refused: as many dead letters as there are changes, made while workers die.
-    let refused =
-        simulators::StatusFault { status: 422, rate: 1.0, operations: Some(vec![Operation::Write]), retry_after: None, body: None };
+    let refused = simulators::StatusFault {
+        status: 422,
+        rate: 1.0,
+        operations: Some(vec![Operation::Write]),
+        retry_after: None,
+        body: None,
+    };
     cluster.simulators.set_faults(FaultPlan { statuses: vec![refused], ..FaultPlan::default() });
     let mut worker = cluster.worker();
     let producer = cluster.start_produced_night();
@@ -108,11 +114,8 @@ async fn a_row_that_kills_its_worker_every_time_becomes_a_poison_message_and_its
     let cluster = Cluster::of(&night).await;
     let nik = somebody(&cluster, &night);
     // Whoever works on this row hangs on its write, and is killed for it.
-    let fault = PatientFault {
-        operation: Some(Operation::Search),
-        latency_ms: 600_000,
-        ..PatientFault::default()
-    };
+    let fault =
+        PatientFault { operation: Some(Operation::Search), latency_ms: 600_000, ..PatientFault::default() };
     let plan = FaultPlan { patients: [(nik.clone(), fault)].into(), ..FaultPlan::default() };
     cluster.simulators.set_faults(plan);
     let mut cluster = cluster;

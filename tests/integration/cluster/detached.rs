@@ -62,7 +62,10 @@ async fn the_closing_is_told_once_however_many_workers_there_are() {
     let look = async || cluster.ledger().open_notices(10).await.expect("an answer").len();
     until("nothing left to tell", look, |open| *open == 0).await;
     assert_eq!(room.taken().len(), 1, "{notices:?}");
-    assert_eq!((&notices[0]["kind"], &notices[0]["job"]), (&"run_closed".into(), &"nightly-whatsapp-sync".into()));
+    assert_eq!(
+        (&notices[0]["kind"], &notices[0]["job"]),
+        (&"run_closed".into(), &"nightly-whatsapp-sync".into())
+    );
     assert_eq!(notices[0]["detail"]["run_id"], closed["run_id"]);
     assert!(notices[0]["text"].as_str().is_some_and(|text| text.contains(DATE)), "{notices:?}");
 }

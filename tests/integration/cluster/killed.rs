@@ -44,7 +44,8 @@ async fn a_night_of_dying_workers_ends_as_if_nothing_had_happened() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_producer_killed_while_seeding_and_while_publishing_is_carried_on() {
     // Many rows of other dates: reading them takes a while.
-    let night = DemoNight::build(72, DATE, &NightOptions::sized(12_000, 1_500)).expect("the parts fit together");
+    let night =
+        DemoNight::build(72, DATE, &NightOptions::sized(12_000, 1_500)).expect("the parts fit together");
     let cluster = Cluster::of(&night).await;
     let mut seeding = cluster.start_produced_night();
     seeding.until_logged("run opened").await;

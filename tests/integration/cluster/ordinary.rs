@@ -12,7 +12,8 @@ pub fn check_writes(site: &Site, changed: u64) {
 }
 
 fn endings(rows: &[Value]) -> Vec<Value> {
-    let ending = |row: &Value| serde_json::json!([row["sheet_row"], row["outcome"], row["reason"], row["warnings"]]);
+    let ending =
+        |row: &Value| serde_json::json!([row["sheet_row"], row["outcome"], row["reason"], row["warnings"]]);
     rows.iter().map(ending).collect()
 }
 

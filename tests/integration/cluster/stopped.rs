@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::ledger::{GateKind, LedgerView as _};
 use simulators::{FaultPlan, Latency, Operation, StatusFault};
 use tests::night::until;
-use tests::process::{Cluster, DATE, Sign, check_night, mixed};
+use tests::process::{Cluster, Sign, check_night, mixed};
 
 use super::ordinary::check_writes;
 
@@ -75,11 +75,14 @@ async fn a_wait_that_the_server_asks_for_reaches_workers_that_it_did_not_ask() {
     assert_eq!(shut.gate.kind, GateKind::Throttled);
     cluster.simulators.set_faults(slow());
     // Everybody has heard, and nobody asks any more: rows are back in the ledger, their messages in the queue.
-    until("nothing to be claimed", async || cluster.count_rows("claimed").await, |claimed| *claimed == 0).await;
-    let asked = async || cluster.simulators.snapshot().requests.values().sum::<u64>();
-    let requests = asked().await;
-    until("the gate to open", gate, |shut| shut.as_ref().is_none_or(|shut| shut.left < Duration::from_secs(1)))
+    until("nothing to be claimed", async || cluster.count_rows("claimed").await, |claimed| *claimed == 0)
         .await;
+    let asked = async || cluster.simulators.snapshot().requests_total;
+    let requests = asked().await;
+    until("the gate to open", gate, |shut| {
+        shut.as_ref().is_none_or(|shut| shut.left < Duration::from_secs(1))
+    })
+    .await;
     assert_eq!(asked().await, requests, "no request while it is shut");
     let report = producer.end().await.expect(3).object();
     check_night(&report, night.expected());
@@ -102,7 +105,8 @@ async fn a_key_that_is_refused_pauses_the_fleet_and_one_worker_probes() {
         shut.as_ref().is_some_and(|shut| shut.gate.kind == GateKind::Systemic)
     })
     .await;
-    until("nothing to be claimed", async || cluster.count_rows("claimed").await, |claimed| *claimed == 0).await;
+    until("nothing to be claimed", async || cluster.count_rows("claimed").await, |claimed| *claimed == 0)
+        .await;
     cluster.simulators.set_faults(slow());
     let report = producer.end().await.expect(3).object();
     check_night(&report, night.expected());

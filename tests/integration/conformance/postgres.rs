@@ -204,8 +204,14 @@ async fn disturb(
         keys.shuffle(&mut random);
         let burials: Vec<_> = keys.iter().map(|key| Burial { key: *key, deaths: None }).collect();
         ledger.bury(&burials).await.expect("to bury");
-        let terms =
-            DueTerms { run: None, kind: None, limit: 40, queue_idle: true, retake_after: Duration::ZERO };
+        let terms = DueTerms {
+            run: None,
+            job: None,
+            kind: None,
+            limit: 40,
+            queue_idle: true,
+            retake_after: Duration::ZERO,
+        };
         for due in ledger.take_due(terms).await.expect("to sweep") {
             turns.insert(due.key, due.turn);
         }

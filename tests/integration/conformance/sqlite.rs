@@ -12,7 +12,7 @@ use shared::ledger::{
     RowKey, RunId, RunState,
 };
 use tempfile::TempDir;
-use tests::conformance::ledger::{JOB, LEASE, SqliteOnFile, Stage, date, nik, number};
+use tests::conformance::ledger::{JOB, LEASE, SqliteOnFile, Stage, closing, date, nik, number};
 use tokio::time::{Instant, sleep, timeout};
 
 const ON: &str = "2026-11-23";
@@ -151,7 +151,7 @@ async fn a_looker_sees_what_is_done_and_changes_nothing() {
     let request = ClaimRequest { key: key(run, 3), turn: 0, alone: false };
     refused("lock", looking.lock(JOB, date(ON), "looker", LEASE).await.map(|_| ()));
     refused("claim", looking.claim(&[request], LEASE).await.map(|_| ()));
-    refused("close", looking.close_run(run).await.map(|_| ()));
+    refused("close", looking.close_run(run, &closing()).await.map(|_| ()));
     refused("replay", looking.replay(Replay::default()).await.map(|_| ()));
     refused("gate", looking.open_gate().await);
     refused("duty", looking.hold_duty("steward", "looker", LEASE).await.map(|_| ()));
@@ -162,7 +162,7 @@ async fn a_looker_sees_what_is_done_and_changes_nothing() {
     assert_eq!(looking.tally(run).await.unwrap().count(Outcome::Updated), 1);
     let next = stage(&path).await;
     next.finish(run, 3, Outcome::Unchanged).await;
-    assert!(next.ledger().close_run(run).await.unwrap());
+    assert!(next.ledger().close_run(run, &closing()).await.unwrap());
     assert_eq!(looking.run(run).await.unwrap().map(|run| run.state), Some(RunState::Closed));
     drop(next);
     let looking = SqliteLedger::look(&path, Clock::system()).expect("nobody has to act for somebody to look");

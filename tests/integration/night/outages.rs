@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use producer::{Halt, Status};
+use producer::Halt;
 use shared::domain::Outcome;
 use shared::ledger::{GateKind, Tally};
+use shared::status::Status;
 use simulators::{FaultPlan, Latency, Operation, Rate, StatusFault};
 use tests::night::{DATE, Process, Scene, until, whole};
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use producer::Status;
 use serde_json::json;
 use shared::ledger::{LedgerView as _, Replay};
+use shared::status::Status;
 use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Operation, PatientFault, Rate};
 use tests::night::{DATE, Log, Scene, whole};
 

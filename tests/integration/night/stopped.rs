@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use producer::source::{ReadSummary, RowSink, RowSource, SourceError};
-use producer::{Halt, ProducerError, Status};
+use producer::{Halt, ProducerError};
 use shared::domain::{Cell, Outcome, Reason, SourceRow};
 use shared::ledger::{CRASHES_ALONE, CRASHES_IN_COMPANY, LedgerView as _, RunState};
+use shared::status::Status;
 use simulators::{FaultPlan, Latency, Operation, PatientFault};
 use tests::night::{Brought, DATE, Point, Process, Scene, until, whole};
 

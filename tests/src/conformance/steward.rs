@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::domain::Outcome;
-use shared::ledger::{RowKey, RowMessage, RunId, RunState};
+use shared::ledger::{RowKey, RowMessage, RunId, RunKind, RunState};
 use shared::queue::{Channel, Deliveries, Depth, Queue, QueueError, Settle};
 use shared::steward::{Scope, Steward, StewardTerms};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,10 @@ use super::{published, queue};
 use crate::night::until;
 
 const ON: &str = "2026-11-23";
+
+fn job(name: &str) -> Scope {
+    Scope::Job { job: name.into(), kind: RunKind::Night }
+}
 
 /// A ledger with a queue beside it.
 pub struct Stage {
@@ -30,7 +34,7 @@ impl Stage {
     }
 
     fn steward(&self, holder: &str) -> Steward {
-        self.steward_of(holder, self.queue.queue().clone(), Scope::Job(JOB.into()))
+        self.steward_of(holder, self.queue.queue().clone(), job(JOB))
     }
 
     fn steward_of(&self, holder: &str, queue: Arc<dyn Queue>, scope: Scope) -> Steward {
@@ -191,7 +195,7 @@ mod rounds {
     pub(super) async fn what_the_queue_does_not_confirm_is_published_again(stage: Stage) {
         stage.night(ON, 6).await;
         let halving = Arc::new(Halving { queue: stage.queue.queue().clone(), fails: AtomicBool::new(true) });
-        let steward = stage.steward_of("one", halving, Scope::Job(JOB.into()));
+        let steward = stage.steward_of("one", halving, job(JOB));
         steward.round().await.expect_err("the queue fails");
         assert_eq!(stage.ready().await, 0);
         stage.ledger.advance(RETAKE).await;
@@ -217,7 +221,7 @@ mod rounds {
 
     pub(super) async fn another_jobs_runs_are_left_open(stage: Stage) {
         let run = stage.night(ON, 0).await;
-        let other = stage.steward_of("one", stage.queue.queue().clone(), Scope::Job("another job".into()));
+        let other = stage.steward_of("one", stage.queue.queue().clone(), job("another job"));
         assert!(round(&other).await.is_empty());
         assert_eq!(round(&stage.steward("one")).await, [run]);
     }

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
+    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
+    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
+    StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -136,7 +138,7 @@ passed_on!(Ledger {
     seed(fence: &Fence, run: RunId, rows: Seeded) -> ();
     complete_snapshot(fence: &Fence, run: RunId, snapshot: Snapshot) -> ();
     replay(replay: Replay) -> Vec<RowKey>;
-    close_run(run: RunId) -> bool;
+    close_run(run: RunId, closing: &Closing) -> bool;
     abandon_run(fence: &Fence, run: RunId) -> ();
     note_act(act: Act) -> ();
     take_due(terms: DueTerms) -> Vec<RowMessage>;
@@ -150,20 +152,27 @@ passed_on!(Ledger {
     record(records: &[Record]) -> Vec<Recorded>;
     #[before(Dying)]
     bury(burials: &[Burial]) -> ();
+    post_notice(notice: &Notice) -> ();
+    note_notice(number: i64, posted: bool) -> ();
+    keep_stray(stray: &StrayMessage) -> ();
     shut_gate(gate: &Gate, lasts: Duration) -> ();
     open_gate() -> ();
     hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
 });
 
 passed_on!(LedgerView {
+    now() -> Timestamp;
     run(run: RunId) -> Option<Run>;
     unfinished_runs(job: &str, date: Option<RunDate>) -> Vec<Run>;
     runs(job: &str, date: Option<RunDate>, limit: u32) -> Vec<RunSummary>;
     tally(run: RunId) -> Tally;
+    report(run: RunId) -> Option<serde_json::Value>;
     progress(run: RunId) -> Progress;
     is_settled(run: RunId) -> bool;
     rows(run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Vec<RowView>;
     dead_letters(filter: &Replay, after: i64, limit: u32) -> Vec<DeadLetterView>;
     newest_success(nik: &KeyedHash) -> Option<(Order, KeyedHash, Option<RowMessage>)>;
+    open_notices(limit: u32) -> Vec<OpenNotice>;
+    strays(after: i64, limit: u32) -> Vec<StrayView>;
     gate() -> Option<ShutGate>;
 });

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use producer::{Ended, Order, Producer, ProducerError, Replayed, Sources};
-use shared::ledger::{Ledger, Replay, RunSummary, Tally};
 use shared::backing::Backing;
+use shared::ledger::{Ledger, Replay, RunSummary, Tally};
 use shared::queue::{Depth, InProcessQueue, Queues};
 use shared::settings::Settings;
 use standalone::composition::Common;
@@ -81,7 +81,8 @@ impl Process {
         // Spawned, so that dropping this future aborts them in the middle of what they do.
         let mut working = JoinSet::new();
         for _ in 0..self.workers {
-            let fhir = Fhir::prepare(&self.settings, &self.common.backing.clock).await.expect("usable settings");
+            let fhir =
+                Fhir::prepare(&self.settings, &self.common.backing.clock).await.expect("usable settings");
             let (worker, drain) = (self.common.worker(&self.settings, fhir), drain.clone());
             working.spawn(async move { worker.run(drain, CancellationToken::new()).await });
         }

@@ -2,13 +2,13 @@
 
 use std::ops::Deref;
 
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::ledger::LedgerView as _;
 use shared::ledger::postgres::{PostgresAddress, PostgresLedger, PostgresTerms};
-use shared::queue::{Depth, Queue as _};
 use shared::queue::rabbitmq::{QueueTerms, RabbitMqConfig, RabbitMqQueue, Stray, Strays};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use shared::queue::{Depth, Queue as _};
 use simulators::{DemoNight, SimulatorsConfig};
 
 use super::child::{Finished, Running};

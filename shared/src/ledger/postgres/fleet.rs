@@ -1,10 +1,11 @@
-//! What the whole fleet shares: the gate, the duties, and what operators did.
+//! What the whole fleet shares: the clock, the gate, the duties, and what operators did.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_postgres::types::{Json, Type};
 
-use super::convert::{get, left, micros, needed};
+use super::convert::{get, instant, left, micros, needed};
 use super::session::Session;
 use crate::ledger::{Act, Gate, GateKind, LedgerError, ShutGate};
 
@@ -40,6 +41,15 @@ pub(super) async fn shut_gate(session: Session, gate: &Gate, lasts: Duration) ->
 pub(super) async fn open_gate(session: Session) -> Result<(), LedgerError> {
     session.finish(&[("DELETE FROM gate", &[])]).await?;
     Ok(())
+}
+
+pub(super) async fn now(session: Session) -> Result<Timestamp, LedgerError> {
+    let now = session.finish(&[("SELECT ledger_now() AS now", &[])]).await?;
+    now.first()
+        .map(|row| instant(row, "now"))
+        .transpose()?
+        .flatten()
+        .ok_or(LedgerError::Foreign { what: "clock" })
 }
 
 const GATE: &str = "

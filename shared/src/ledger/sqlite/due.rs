@@ -18,16 +18,18 @@ struct Candidate {
     sweeps: u32,
 }
 
-pub(super) fn take_due(db: &Connection, now: i64, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
+pub(super) fn take_due(db: &Connection, now: i64, terms: &DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
     // A snapshot that is not complete has nothing to publish.
     let runs: Vec<RunId> = db
         .prepare_cached(
             "SELECT run_id FROM run
              WHERE state IN ('open', 'closed') AND (?1 IS NULL OR run_id = ?1) AND (?2 IS NULL OR kind = ?2)
+               AND (?3 IS NULL OR job = ?3)
              ORDER BY snapshot_order",
         )
         .and_then(|mut runs| {
-            runs.query_map(params![terms.run, terms.kind.map(RunKind::as_str)], |row| row.get(0))?.collect()
+            runs.query_map(params![terms.run, terms.kind.map(RunKind::as_str), terms.job], |row| row.get(0))?
+                .collect()
         })
         .doing("list runs")?;
     let mut taken = Vec::new();
@@ -76,7 +78,7 @@ fn candidates(db: &Connection, now: i64, run: RunId, limit: usize) -> Result<Vec
 
 /// Stamps a row, and tells whether it is to be published. One that was published and merely waits is only
 /// stamped while the queue still holds messages: its own is most likely among them.
-fn stamp(db: &Connection, now: i64, candidate: &Candidate, terms: DueTerms) -> Result<bool, LedgerError> {
+fn stamp(db: &Connection, now: i64, candidate: &Candidate, terms: &DueTerms) -> Result<bool, LedgerError> {
     let RowKey { run, sheet_row, .. } = candidate.due.key;
     let publish = candidate.claimed || !candidate.published || terms.queue_idle;
     let wait: Duration = terms.retake_after * 2u32.pow(candidate.sweeps.min(MOST_DOUBLINGS));

@@ -12,6 +12,7 @@ mod convert;
 mod due;
 mod file;
 mod fleet;
+mod outbox;
 mod records;
 mod runs;
 #[cfg(test)]
@@ -25,12 +26,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
+    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
+    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
+    StrayMessage, StrayView, Tally,
 };
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
@@ -198,8 +201,9 @@ impl Ledger for SqliteLedger {
         self.write("replay dead letters", move |db, now| runs::replay(db, now, &replay)).await
     }
 
-    async fn close_run(&self, run: RunId) -> Result<bool, LedgerError> {
-        self.write("close a run", move |db, now| runs::close_run(db, now, run)).await
+    async fn close_run(&self, run: RunId, closing: &Closing) -> Result<bool, LedgerError> {
+        let closing = closing.clone();
+        self.write("close a run", move |db, now| runs::close_run(db, now, run, &closing)).await
     }
 
     async fn abandon_run(&self, fence: &Fence, run: RunId) -> Result<(), LedgerError> {
@@ -212,7 +216,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn take_due(&self, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
-        self.write("find due rows", move |db, now| due::take_due(db, now, terms)).await
+        self.write("find due rows", move |db, now| due::take_due(db, now, &terms)).await
     }
 
     async fn note_published(&self, rows: &[RowKey], stale_after: Duration) -> Result<(), LedgerError> {
@@ -245,6 +249,23 @@ impl Ledger for SqliteLedger {
         self.write("bury dead letters", move |db, now| records::bury(db, now, &burials)).await
     }
 
+    async fn post_notice(&self, notice: &Notice) -> Result<(), LedgerError> {
+        let notice = notice.clone();
+        self.write("note a notice", move |db, now| outbox::post_notice(db, now, &notice)).await
+    }
+
+    async fn note_notice(&self, number: i64, posted: bool) -> Result<(), LedgerError> {
+        self.write("note what became of a notice", move |db, now| {
+            outbox::note_notice(db, now, number, posted)
+        })
+        .await
+    }
+
+    async fn keep_stray(&self, stray: &StrayMessage) -> Result<(), LedgerError> {
+        let stray = stray.clone();
+        self.write("keep a stray message", move |db, now| outbox::keep_stray(db, now, &stray)).await
+    }
+
     async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
         let gate = gate.clone();
         self.write("shut the gate", move |db, now| fleet::shut_gate(db, now, &gate, lasts)).await
@@ -262,6 +283,10 @@ impl Ledger for SqliteLedger {
 
 #[async_trait]
 impl LedgerView for SqliteLedger {
+    async fn now(&self) -> Result<Timestamp, LedgerError> {
+        Timestamp::from_microsecond(self.clock.micros()).map_err(|_| LedgerError::Foreign { what: "clock" })
+    }
+
     async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError> {
         self.read("read a run", move |db| runs::find_run(db, run)).await
     }
@@ -283,6 +308,10 @@ impl LedgerView for SqliteLedger {
 
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError> {
         self.read("count rows", move |db| views::tally(db, run)).await
+    }
+
+    async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+        self.read("read a report", move |db| runs::report(db, run)).await
     }
 
     async fn progress(&self, run: RunId) -> Result<Progress, LedgerError> {
@@ -320,6 +349,14 @@ impl LedgerView for SqliteLedger {
     ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError> {
         let nik = nik.clone();
         self.read("read the newest success", move |db| views::newest_success(db, &nik)).await
+    }
+
+    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
+        self.read("list open notices", move |db| outbox::open_notices(db, limit)).await
+    }
+
+    async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError> {
+        self.read("list stray messages", move |db| outbox::strays(db, after, limit)).await
     }
 
     async fn gate(&self) -> Result<Option<ShutGate>, LedgerError> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::convert::{instant, needed, warning_codes};
+use super::convert::{instant, json, needed, warning_codes};
+use super::outbox::post_notice;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    Fence, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded, Snapshot,
+    Closing, Fence, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded, Snapshot,
 };
 
 use super::{Sql as _, micros};
@@ -213,15 +214,33 @@ pub(super) fn complete_snapshot(
     Ok(())
 }
 
-pub(super) fn close_run(db: &Connection, now: i64, run: RunId) -> Result<bool, LedgerError> {
+pub(super) fn close_run(
+    db: &Connection,
+    now: i64,
+    run: RunId,
+    closing: &Closing,
+) -> Result<bool, LedgerError> {
     let closed = db
         .execute(
-            "UPDATE run SET state = 'closed', closed_at = ?2 WHERE run_id = ?1 AND state = 'open'
+            "UPDATE run SET state = 'closed', closed_at = ?2, report = ?3 WHERE run_id = ?1 AND state = 'open'
              AND NOT EXISTS (SELECT 1 FROM row INDEXED BY row_open WHERE run_id = ?1 AND state <> 'done')",
-            params![run, now],
+            params![run, closing.closed_at.as_microsecond(), closing.report.to_string()],
         )
         .doing("close a run")?;
-    Ok(closed == 1)
+    if closed == 0 {
+        return Ok(false);
+    }
+    if let Some(notice) = &closing.notice {
+        post_notice(db, now, notice)?;
+    }
+    Ok(true)
+}
+
+pub(super) fn report(db: &Connection, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+    db.prepare_cached("SELECT report FROM run WHERE run_id = ?")
+        .and_then(|mut found| found.query_row([run], |row| json(row, "report")).optional())
+        .map(Option::flatten)
+        .doing("read a report")
 }
 
 pub(super) fn abandon_run(db: &Connection, now: i64, fence: &Fence, run: RunId) -> Result<(), LedgerError> {

@@ -11,6 +11,7 @@ mod fleet;
 mod intents;
 mod lock;
 mod newest;
+mod outbox;
 mod postgres;
 mod records;
 mod replays;
@@ -27,7 +28,7 @@ use shared::ledger::Ledger;
 
 pub use postgres::Postgres;
 pub use sqlite::{SqliteInMemory, SqliteOnFile};
-pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, date, nik, number};
+pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, closing, date, nik, number};
 
 use super::published;
 
@@ -126,6 +127,13 @@ macro_rules! ledger_cases {
                 what_is_overtaken_is_not_given_up,
                 a_record_forgives_the_crashes_before_it,
                 a_replay_forgives_the_crashes_before_it,
+            }
+            outbox {
+                a_run_keeps_the_report_it_was_closed_with,
+                a_run_that_is_not_closed_gives_no_notice,
+                a_change_of_state_is_told_once,
+                notices_wait_in_their_order_until_they_are_posted,
+                a_stray_is_kept_once_and_sealed,
             }
             newest {
                 the_newest_success_is_kept,

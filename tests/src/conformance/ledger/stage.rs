@@ -11,9 +11,9 @@ use secrecy::SecretString;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{Column, Nik, Outcome, PhoneNumber, Reason, RunDate};
 use shared::ledger::{
-    Burial, Claim, ClaimRequest, Claimed, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun, Record,
-    Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded, Selection,
-    Settlement, Snapshot,
+    Burial, Claim, ClaimRequest, Claimed, Closing, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun,
+    Record, Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded,
+    Selection, Settlement, Snapshot,
 };
 use shared::payload::Payload;
 
@@ -44,6 +44,15 @@ pub fn nik(who: u32) -> Nik {
 /// A number.
 pub fn number(which: u32) -> PhoneNumber {
     format!("+62812345{which:05}").parse().expect("E.164")
+}
+
+/// What a run is closed with where that does not matter.
+pub fn closing() -> Closing {
+    Closing {
+        closed_at: Timestamp::UNIX_EPOCH,
+        report: serde_json::json!({ "state": "closed" }),
+        notice: None,
+    }
 }
 
 /// An adapter with an empty ledger, and keys.
@@ -153,6 +162,12 @@ impl Stage {
         self.run_of(on, RunKind::Night, Selection::default(), rows).await
     }
 
+    /// Closes a run; whether it was this that closed it.
+    pub async fn close(&self, run: RunId) -> bool {
+        let closed_at = self.ledger().now().await.expect("a clock");
+        self.ledger().close_run(run, &Closing { closed_at, ..closing() }).await.expect("an answer")
+    }
+
     // Due rows.
 
     /// What is due in every open run while the queue still holds messages.
@@ -167,7 +182,8 @@ impl Stage {
 
     /// What is due on these terms.
     pub async fn take_due(&self, run: Option<RunId>, limit: u32, queue_idle: bool) -> Vec<RowMessage> {
-        self.take_due_on(DueTerms { run, kind: None, limit, queue_idle, retake_after: RETAKE }).await
+        self.take_due_on(DueTerms { run, job: None, kind: None, limit, queue_idle, retake_after: RETAKE })
+            .await
     }
 
     /// What is due on other terms.

@@ -7,7 +7,7 @@ use shared::domain::{Outcome, Reason, Warning};
 use shared::ledger::{Act, Progress, Replay, RowFilter, RunId, RunKind, Selection, Tally};
 use uuid::Uuid;
 
-use super::stage::{JOB, Stage, date, done, failed, key, retry};
+use super::stage::{JOB, Stage, closing, date, done, failed, key, retry};
 
 const ON: &str = "2026-11-23";
 
@@ -18,7 +18,7 @@ pub(super) async fn a_run_nobody_opened_is_not_there(stage: Stage) {
     assert_eq!(ledger.tally(nobody).await.expect("an answer"), Tally::default());
     assert_eq!(ledger.progress(nobody).await.expect("an answer"), Progress::default());
     assert!(!ledger.is_settled(nobody).await.expect("an answer"));
-    assert!(!ledger.close_run(nobody).await.expect("an answer"));
+    assert!(!ledger.close_run(nobody, &closing()).await.expect("an answer"));
     assert!(ledger.rows(nobody, &RowFilter::default(), 0, 10).await.expect("an answer").is_empty());
     assert!(ledger.dead_letters(&Replay::default(), 0, 10).await.expect("an answer").is_empty());
     assert!(ledger.runs(JOB, None, 10).await.expect("an answer").is_empty());
@@ -29,7 +29,7 @@ pub(super) async fn unfinished_runs_come_oldest_date_first(stage: Stage) {
     let first = stage.night(ON, &[(2, 2, 2)]).await;
     let third = stage.run_of("2026-11-24", RunKind::DryRun, Selection::default(), &[]).await;
     let closed = stage.night("2026-11-22", &[]).await;
-    assert!(stage.ledger().close_run(closed).await.expect("an answer"));
+    assert!(stage.close(closed).await);
     let fence = stage.lock("2026-11-25", "producer").await;
     let seeding = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
     let unfinished = async |job, on: Option<&str>| {
