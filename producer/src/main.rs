@@ -12,6 +12,7 @@ use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
 use shared::telemetry;
+use shared::webhook::Webhook;
 
 /// What only `producer` knows.
 #[derive(Clone, Debug, Args)]
@@ -50,10 +51,10 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
     let cluster = Cluster::prepare(settings).await;
     let sources =
         ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
-    let (cluster, sources) = match (cluster, sources) {
-        (Ok(cluster), Ok(sources)) => (cluster, sources),
-        (cluster, sources) => {
-            return refuse(cluster.err().into_iter().flatten().chain(sources.err()));
+    let (cluster, sources, webhook) = match (cluster, sources, Webhook::prepare(settings).await) {
+        (Ok(cluster), Ok(sources), Ok(webhook)) => (cluster, sources, webhook),
+        (cluster, sources, webhook) => {
+            return refuse(cluster.err().into_iter().flatten().chain(sources.err()).chain(webhook.err()));
         }
     };
     let people = match command::asked_for(flags) {
@@ -68,7 +69,7 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
     };
     let producer =
         producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
-    let executed = program::execute(&producer, settings, flags, niks, &signals).await;
+    let executed = program::execute(&producer, settings, flags, niks, webhook, &signals).await;
     let status = executed.tell(&producer, flags).await;
     connected.close().await;
     status

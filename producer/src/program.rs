@@ -1,6 +1,7 @@
 //! What the programs with the operator's command line have in common: whichever ledger and queues they chose.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
@@ -9,6 +10,7 @@ use shared::ledger::{LedgerView, Replay, RowFilter};
 use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
+use shared::webhook::{Notifier, Webhook};
 
 use crate::command::{self, CommandError, Said};
 use crate::composition::columns;
@@ -16,6 +18,9 @@ use crate::flags::{Command, RunFlags};
 use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError};
 use crate::producer::Producer;
+
+/// What a program that ends has for the notices of its run.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A command that ended, and what it has to say.
 pub struct Executed {
@@ -29,12 +34,15 @@ pub async fn execute(
     settings: &Settings,
     flags: &RunFlags,
     niks: Vec<KeyedHash>,
+    webhook: Option<Webhook>,
     signals: &Signals,
 ) -> Executed {
     let mut said = Vec::new();
     let columns = columns(settings);
     let first = || signals.first();
     let ended = command::execute(producer, flags, niks, &columns, &signals.stop, first, &mut said).await;
+    let ledger = producer.backing.ledger.clone();
+    Notifier::new(ledger, webhook, producer.job.clone(), producer.holder.clone()).flush(FAREWELL).await;
     Executed { ended, said }
 }
 

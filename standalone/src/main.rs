@@ -16,6 +16,7 @@ use shared::settings::{BadSettings, Settings};
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
 use shared::telemetry;
+use shared::webhook::Webhook;
 use standalone::composition::{Common, Tuning, data_keys, database_path};
 use tokio_util::sync::CancellationToken;
 use worker::Fhir;
@@ -62,10 +63,10 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     let sources =
         ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
     let fhir = Fhir::prepare(settings, &clock).await;
-    let (path, sources, fhir) = match (path, sources, fhir) {
-        (Ok(path), Ok(sources), Ok(fhir)) => (path, sources, fhir),
-        (path, sources, fhir) => {
-            return refuse([path.err(), sources.err(), fhir.err()].into_iter().flatten());
+    let (path, sources, fhir, webhook) = match (path, sources, fhir, Webhook::prepare(settings).await) {
+        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook)) => (path, sources, fhir, webhook),
+        (path, sources, fhir, webhook) => {
+            return refuse([path.err(), sources.err(), fhir.err(), webhook.err()].into_iter().flatten());
         }
     };
     let people = match command::asked_for(flags) {
@@ -96,7 +97,7 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     let signals = Signals::listen();
     let drain = CancellationToken::new();
     let command = async {
-        let executed = program::execute(&producer, settings, flags, niks, &signals).await;
+        let executed = program::execute(&producer, settings, flags, niks, webhook, &signals).await;
         drain.cancel();
         executed
     };

@@ -12,6 +12,7 @@ use shared::settings::Settings;
 use shared::signals::{Signal, Signals};
 use shared::status::{Status, refuse};
 use shared::steward::{Scope, Steward, StewardTerms};
+use shared::webhook::{Notifier, Webhook};
 use shared::{caller, telemetry};
 use tokio_util::sync::CancellationToken;
 use worker::{Company, DRAIN, Fhir, Tuning};
@@ -45,9 +46,11 @@ async fn run() -> Status {
     telemetry::start(settings.log_format);
     let clock = Clock::system();
     let (cluster, fhir) = (Cluster::prepare(&settings).await, Fhir::prepare(&settings, &clock).await);
-    let (cluster, fhir) = match (cluster, fhir) {
-        (Ok(cluster), Ok(fhir)) => (cluster, fhir),
-        (cluster, fhir) => return refuse(cluster.err().into_iter().flatten().chain(fhir.err())),
+    let (cluster, fhir, webhook) = match (cluster, fhir, Webhook::prepare(&settings).await) {
+        (Ok(cluster), Ok(fhir), Ok(webhook)) => (cluster, fhir, webhook),
+        (cluster, fhir, webhook) => {
+            return refuse(cluster.err().into_iter().flatten().chain(fhir.err()).chain(webhook.err()));
+        }
     };
     let signals = Signals::listen();
     let connected = tokio::select! {
@@ -58,15 +61,18 @@ async fn run() -> Status {
     let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
     let duties = CancellationToken::new();
     let holder = caller::holder(&clock);
+    // Others may be at it too, all day long: less eager than a producer with a night of its own.
+    let terms = StewardTerms { every: Duration::from_secs(1), ..StewardTerms::default() };
     let steward = |kind: RunKind| {
         let (ledger, queue) = (backing.ledger.clone(), backing.queues.of(kind).clone());
         let scope = Scope::Job { job: settings.job.clone(), kind };
-        let steward = Steward::new(ledger, queue, holder.clone(), StewardTerms::default(), scope);
+        let steward = Steward::new(ledger, queue, holder.clone(), terms, scope);
         let duties = duties.clone();
         async move { steward.serve(duties).await }
     };
+    let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
     tracing::info!(holder, "working");
-    tokio::join!(steward(RunKind::Night), steward(RunKind::DryRun), async {
+    tokio::join!(steward(RunKind::Night), steward(RunKind::DryRun), notifier.serve(duties.clone()), async {
         worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
         duties.cancel();
     });

@@ -64,7 +64,7 @@ async fn the_closing_is_told_once_however_many_workers_there_are() {
     assert_eq!(room.taken().len(), 1, "{notices:?}");
     assert_eq!(
         (&notices[0]["kind"], &notices[0]["job"]),
-        (&"run_closed".into(), &"nightly-whatsapp-sync".into())
+        (&"closed".into(), &"nightly-whatsapp-sync".into())
     );
     assert_eq!(notices[0]["detail"]["run_id"], closed["run_id"]);
     assert!(notices[0]["text"].as_str().is_some_and(|text| text.contains(DATE)), "{notices:?}");

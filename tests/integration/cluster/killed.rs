@@ -2,7 +2,6 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use shared::queue::Depth;
 use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate};
 use tests::night::until;
 use tests::process::{Cluster, DATE, check_night, mixed};
@@ -38,7 +37,7 @@ async fn a_night_of_dying_workers_ends_as_if_nothing_had_happened() {
     let report = producer.end().await.expect(3).object();
     check_night(&report, night.expected());
     check_writes(&cluster, changed);
-    assert_eq!(cluster.depths().await, [Depth::default(); 2], "the queues are empty");
+    cluster.until_queues_are_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,9 +52,12 @@ async fn a_producer_killed_while_seeding_and_while_publishing_is_carried_on() {
     let mut publishing = cluster.start_produced_night();
     publishing.until_logged("snapshot complete").await;
     assert!(publishing.kill().await);
+    // Watched before there are workers: they would close the run by themselves, and a start would be a new one.
+    let mut producer = cluster.start_produced_night();
+    producer.until_logged("carrying on").await;
     let _workers = cluster.workers(2);
-    let report = cluster.start_produced_night().end().await.expect(3).object();
+    let report = producer.end().await.expect(3).object();
     check_night(&report, night.expected());
     check_writes(&cluster, night.expected().patients_changed);
-    assert_eq!(cluster.depths().await, [Depth::default(); 2], "the queues are empty");
+    cluster.until_queues_are_empty().await;
 }

@@ -1,6 +1,7 @@
 //! The programs of a cluster, on a place of their own in a real Postgres and a real RabbitMQ.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -13,9 +14,12 @@ use simulators::{DemoNight, SimulatorsConfig};
 
 use super::child::{Finished, Running};
 use super::site::{DATE, Site};
-use crate::night::until;
+use crate::night::{until, until_within};
 use crate::services::postgres::connect;
 use crate::services::{PostgresServer, Vhost};
+
+/// The retry queue for what a dead worker held, and its grace.
+const LONGEST_RETRY: Duration = Duration::from_secs(90);
 
 /// A [`Site`] with a ledger and queues that its programs share.
 pub struct Cluster {
@@ -131,6 +135,18 @@ impl Cluster {
             depth
         };
         [depth("nightly-whatsapp-sync").await, depth("nightly-whatsapp-sync.dry-run").await]
+    }
+
+    /// Waits until nothing is left in the queues. A message that was put off because a worker that died held its row
+    /// comes out of its retry queue after the night, and is dropped as stale.
+    pub async fn until_queues_are_empty(&self) {
+        until_within(
+            LONGEST_RETRY,
+            "the queues to be empty",
+            || self.depths(),
+            |depths| *depths == [Depth::default(); 2],
+        )
+        .await;
     }
 
     /// Waits until the newest run is in this state, and gives its line of `runs`.
