@@ -1,5 +1,7 @@
 //! Puts the pieces together: the one place that chooses adapters and turns settings into parts.
 
+mod fhir;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +21,13 @@ use shared::ledger::sqlite::SqliteLedger;
 use shared::queue::{InProcessQueue, Queue};
 use shared::retry::RetryPolicy;
 use shared::secrets::SecretRef;
-use shared::settings::{AuthKind, Settings};
+use shared::settings::Settings;
 use shared::steward::StewardTerms;
-use worker::fhir::{Credential, FhirClient, FhirConfig, TelecomPolicy, reqwest_transport};
+use worker::fhir::TelecomPolicy;
 use worker::limiter::{Limiter, LimiterConfig};
-use worker::{
-    BatchTerms, Batches, BreakerTerms, CredentialSource, Credentials, PauseTerms, Rows, Server, Worker,
-};
+use worker::{BatchTerms, Batches, BreakerTerms, PauseTerms, Rows, Server, Worker};
+
+pub use fhir::Fhir;
 
 /// What is wrong before anything is started: exit status 2.
 #[derive(Debug, thiserror::Error)]
@@ -212,43 +214,6 @@ impl Sources for ConfiguredSources {
     }
 }
 
-/// The FHIR side, checked before anything is touched.
-pub struct Fhir {
-    client: FhirClient,
-    credentials: Credentials,
-}
-
-impl Fhir {
-    /// Resolves the credentials and sets up the client; sends nothing.
-    pub async fn prepare(settings: &Settings, clock: &Clock) -> Result<Self, BadSettings> {
-        let fhir = &settings.fhir;
-        let base_url = fhir
-            .url
-            .clone()
-            .ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
-        let (credentials, resolved) =
-            Credentials::resolve(credential_sources(settings)?).await.map_err(|error| {
-                bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", error_chain(&error)))
-            })?;
-        let config = FhirConfig {
-            base_url,
-            identifier_system: fhir.identifier_system.clone(),
-            timeout: fhir.timeout,
-            credentials: resolved,
-            search_by_post: false,
-            write: fhir.write,
-            max_concurrency: fhir.max_concurrency,
-            ca_file: settings.http.ca_file.clone(),
-            https_proxy: settings.http.https_proxy.clone(),
-            no_proxy: settings.http.no_proxy.clone(),
-        };
-        let invalid = |error: worker::fhir::BadConfig| BadSettings(error_chain(&error));
-        let transport = reqwest_transport(&config).map_err(invalid)?;
-        let client = FhirClient::new(&config, transport, clock.clone()).map_err(invalid)?;
-        Ok(Self { client, credentials })
-    }
-}
-
 /// Intervals and sizes that no operator sets; tests shorten them.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
@@ -366,20 +331,6 @@ fn rows(settings: &Settings, common: &Common, fhir: Fhir) -> Rows {
         lease,
         request_timeout: settings.fhir.timeout,
     }
-}
-
-fn credential_sources(settings: &Settings) -> Result<Vec<CredentialSource>, BadSettings> {
-    let one = |kind: &AuthKind| -> Result<CredentialSource, BadSettings> {
-        let (variable, secret, make): (_, _, fn(SecretString) -> Credential) = match kind {
-            AuthKind::ApiKey => ("FHIR_API_KEY", &settings.fhir.api_key, Credential::ApiKey),
-            AuthKind::Bearer => ("FHIR_TOKEN", &settings.fhir.token, Credential::Bearer),
-        };
-        let secret = secret.clone().ok_or_else(|| {
-            bad(variable, format!("not set, but FHIR_AUTH asks for it ({kind}); give a reference such as file:/run/secrets/x"))
-        })?;
-        Ok(CredentialSource { kind: make, secret })
-    };
-    settings.fhir.auth.iter().map(one).collect()
 }
 
 fn who() -> String {

@@ -11,6 +11,7 @@ mod lookup;
 mod pause;
 mod row;
 mod server;
+mod token;
 mod worker;
 
 pub use batches::{BatchTerms, Batches};
@@ -19,4 +20,5 @@ pub use credentials::{CredentialSource, Credentials};
 pub use pause::PauseTerms;
 pub use row::Rows;
 pub use server::Server;
+pub use token::{NoToken, TokenSource, TokenTerms};
 pub use worker::Worker;

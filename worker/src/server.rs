@@ -17,6 +17,7 @@ use crate::credentials::Credentials;
 use crate::fhir::{Canary, Explanation, Failure, FhirClient, Operation, Transient};
 use crate::limiter::{Limiter, Sample, Verdict};
 use crate::pause::{Pause, PauseTerms};
+use crate::token::NoToken;
 
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
 /// Patient that always answers 429 must not keep a night open.
@@ -129,6 +130,8 @@ impl Server {
     {
         let mut renewed = false;
         loop {
+            // Without a request permit, which a token has no need of.
+            self.let_in().await?;
             let Ok(permit) = timeout_at(account.deadline, self.limiter.acquire()).await else {
                 return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             };
@@ -158,8 +161,8 @@ impl Server {
                     self.wait_out(account, retry_after, &failure).await?;
                 }
                 Failure::Unauthorized { generation, ref text } => {
-                    if renewed || !self.credentials.renew(&self.client, generation).await {
-                        return Err(self.systemic(GateKind::Systemic, refused_credentials(text)));
+                    if renewed || !self.renew(generation).await? {
+                        return Err(self.systemic(GateKind::Systemic, self.refused_credentials(text)));
                     }
                     renewed = true;
                 }
@@ -167,6 +170,20 @@ impl Server {
             }
             account.retries += 1;
         }
+    }
+
+    /// Waits for a token, where one is needed. None to be had is everybody's trouble.
+    async fn let_in(&self) -> Result<(), Stop> {
+        if self.pause.is_on() {
+            return Err(Stop::Paused);
+        }
+        let ready = self.credentials.ready(&self.client).await;
+        ready.map_err(|no_token| self.systemic(GateKind::Systemic, no_token.to_string()))
+    }
+
+    async fn renew(&self, generation: u64) -> Result<bool, Stop> {
+        let renewed = self.credentials.renew(&self.client, generation).await;
+        renewed.map_err(|no_token| self.systemic(GateKind::Systemic, no_token.to_string()))
     }
 
     /// The server took a request, whatever became of it.
@@ -281,8 +298,10 @@ impl Server {
     /// Asks for an impossible NIK: is the server there, does it let us in, does it look at what is searched?
     /// `Err` says in words what is wrong, and whether only an operator can mend it.
     pub async fn probe(&self) -> Result<(), (GateKind, String)> {
+        let systemic = |no_token: NoToken| (GateKind::Systemic, no_token.to_string());
         let mut renewed = false;
         loop {
+            self.credentials.ready(&self.client).await.map_err(systemic)?;
             let permit = self.limiter.acquire().await;
             let generation = self.client.credential_generation();
             let answer = self.client.canary().await;
@@ -299,13 +318,13 @@ impl Server {
                      FHIR_IDENTIFIER_SYSTEM"
                         .into(),
                 )),
-                Err(Failure::Unauthorized { .. })
-                    if !renewed && self.credentials.renew(&self.client, generation).await =>
-                {
-                    renewed = true;
-                    continue;
+                Err(Failure::Unauthorized { ref text, .. }) => {
+                    if !renewed && self.credentials.renew(&self.client, generation).await.map_err(systemic)? {
+                        renewed = true;
+                        continue;
+                    }
+                    Err((GateKind::Systemic, self.refused_credentials(text)))
                 }
-                Err(Failure::Unauthorized { ref text, .. }) => Err((GateKind::Systemic, refused_credentials(text))),
                 Err(failure) => {
                     if let Failure::Throttled { retry_after: Some(asked), .. } = &failure {
                         self.limiter.hold_until(Instant::now() + *asked);
@@ -314,6 +333,11 @@ impl Server {
                 }
             };
         }
+    }
+
+    fn refused_credentials(&self, text: &Explanation) -> String {
+        let variables = self.credentials.variables();
+        format!("the FHIR server refuses our credentials (401){text:#}; check {variables}")
     }
 
     /// Asks, once, what the server can do, where a setting goes by it.
@@ -335,10 +359,6 @@ impl Server {
             ),
         }
     }
-}
-
-fn refused_credentials(text: &Explanation) -> String {
-    format!("the FHIR server refuses our credentials (401){text:#}; check FHIR_API_KEY")
 }
 
 fn verdict<T>(result: &Result<T, Failure>) -> Verdict {

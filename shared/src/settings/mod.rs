@@ -196,7 +196,8 @@ mod tests {
         let bad = [
             ("SHEET_DATE_ORDER", "ymd", "dmy, mdy"),
             ("FHIR_URL", "ftp://x", "http"),
-            ("FHIR_AUTH", "basic", "api-key"),
+            ("FHIR_AUTH", "bearer,oauth2", "api-key,oauth2"),
+            ("FHIR_TOKEN_URL", "token.example.org", "http or https URL"),
             ("FHIR_WRITE", "post", "put, patch, auto"),
             ("FHIR_BATCH", "on", "off"),
             ("FHIR_MAX_CONCURRENCY", "0", "1 to 10000"),

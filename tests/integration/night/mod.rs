@@ -17,3 +17,4 @@ mod sheet;
 mod stopped;
 mod supersession;
 mod throttling;
+mod tokens;

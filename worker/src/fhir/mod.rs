@@ -32,4 +32,4 @@ pub use failure::{Cause, Failure, Transient};
 pub use patient::{Body, Inactive, Patient, PatientId, VersionId};
 pub use search::Found;
 pub use telecom::{Change, Edit, TelecomPolicy};
-pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport};
+pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport, token_transport};
