@@ -14,21 +14,35 @@ use crate::night::until;
 /// Starts on another port, should somebody take the one that was just free.
 const STARTS: u32 = 5;
 
+/// What a server is like; by default it takes what a profile would refuse, and keeps it, as servers in use do,
+/// and it is open to everybody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SekmetOptions {
+    /// It refuses what R4 does not know.
+    pub strict: bool,
+    /// It asks for an access token of five seconds, which it gives to [`CLIENT`].
+    pub closed: bool,
+}
+
+/// The OAuth2 client it knows: id and secret. Form-encoded the secret is another text, and SEKMET does not decode
+/// it in the header, so only the form gets a token.
+pub const CLIENT: (&str, &str) = ("nightly-sync", "a+client secret");
+
 /// A running server with no data; stopped when dropped.
 pub struct Sekmet {
     base_url: String,
+    closed: bool,
     client: reqwest::Client,
     _child: Child,
     _folder: TempDir,
 }
 
 impl Sekmet {
-    /// Starts the server on a free port of the loopback interface. It takes what a profile would refuse, and
-    /// keeps it, as servers in use do.
+    /// Starts the server on a free port of the loopback interface.
     ///
     /// # Panics
     /// It is not installed, or does not start.
-    pub async fn start() -> Self {
+    pub async fn start(options: SekmetOptions) -> Self {
         let program = in_repository(SEKMET);
         assert!(program.is_file(), "{} is missing; run first: scripts/install-sekmet", program.display());
         // An error means that a provider is installed already.
@@ -41,11 +55,19 @@ impl Sekmet {
             let base_url = format!("http://127.0.0.1:{port}/fhir");
             let data = folder.path().join("data");
             std::fs::create_dir(&data).expect("a folder");
-            let settings = format!(
+            let inbound = if options.strict { "strict" } else { "warn" };
+            let mut settings = format!(
                 "base_url: {base_url}\nhost: 127.0.0.1\nport: {port}\ndata_dir: {}\nlog_inbound: false\n\
-                 validation: {{inbound: warn}}\nsimulator: {{enabled: false}}\n",
+                 validation: {{inbound: {inbound}}}\nsimulator: {{enabled: false}}\n",
                 data.display()
             );
+            if options.closed {
+                let (id, secret) = CLIENT;
+                settings += &format!(
+                    "server_auth: {{types: [smart], token_lifetime: 5, smart_clients: [{{client_id: {id}, \
+                     client_secret: '{secret}', scopes: 'system/Patient.read system/Patient.write'}}]}}\n"
+                );
+            }
             std::fs::write(folder.path().join("settings.yaml"), settings).expect("a file");
             let mut child = Command::new(&program)
                 .args(["serve", "-c", "settings.yaml"])
@@ -65,7 +87,8 @@ impl Sekmet {
             let (ended, _) =
                 until("an answer of SEKMET", look, |(ended, answer)| ended.is_some() || answer.is_ok()).await;
             if ended.is_none() {
-                return Self { base_url, client, _child: child, _folder: folder };
+                let closed = options.closed;
+                return Self { base_url, closed, client, _child: child, _folder: folder };
             }
         }
         panic!("SEKMET ended at once, {STARTS} times");
@@ -74,6 +97,22 @@ impl Sekmet {
     /// The FHIR base URL.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Its token endpoint.
+    pub fn token_url(&self) -> String {
+        let root = self.base_url.strip_suffix("/fhir").expect("the base URL was made so");
+        format!("{root}/auth/token")
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+        if self.closed {
+            let (id, secret) = CLIENT;
+            let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+            let token: Value = self.client.post(self.token_url()).form(&form).send().await?.json().await?;
+            request = request.bearer_auth(token["access_token"].as_str().expect("a token"));
+        }
+        request.send().await
     }
 
     /// Stores a Patient under its id.
@@ -87,7 +126,7 @@ impl Sekmet {
             .put(format!("{}/Patient/{id}", self.base_url))
             .header("content-type", "application/fhir+json")
             .body(patient.to_string());
-        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let answer = self.send(request).await.map_err(|error| error.to_string())?;
         let status = answer.status();
         let body = answer.text().await.map_err(|error| error.to_string())?;
         if status.is_success() { Ok(()) } else { Err(format!("{status}: {body}")) }
@@ -98,8 +137,8 @@ impl Sekmet {
     /// # Panics
     /// The server does not have it.
     pub async fn get(&self, id: &str) -> String {
-        let answer =
-            self.client.get(format!("{}/Patient/{id}", self.base_url)).send().await.expect("an answer");
+        let request = self.client.get(format!("{}/Patient/{id}", self.base_url));
+        let answer = self.send(request).await.expect("an answer");
         assert!(answer.status().is_success(), "Patient/{id}: {}", answer.status());
         answer.text().await.expect("a body")
     }
