@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo test test-all lint fmt bins sekmet
+.PHONY: demo test test-all lint fmt bins others
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -12,11 +12,11 @@ demo:
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
 # Every test but the long ones.
-test: bins sekmet
+test: bins others
 	cargo test --workspace --locked
 
 # The long ones too: more kills, and the cases on a real RabbitMQ and Postgres (Debian: rabbitmq-server, postgresql).
-test-all: bins sekmet
+test-all: bins others
 	cargo test --workspace --locked --features tests/services -- --include-ignored
 
 lint:
@@ -30,6 +30,7 @@ fmt:
 bins:
 	cargo build --workspace --bins --locked
 
-# A FHIR server nobody here wrote, for the tests that talk to one.
-sekmet:
+# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them.
+others:
 	scripts/install-sekmet
+	scripts/install-gspread

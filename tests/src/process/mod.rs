@@ -12,7 +12,7 @@ mod sekmet;
 mod site;
 mod terminal;
 
-pub use binaries::{SEKMET, binary, in_repository};
+pub use binaries::{PYTHON, SEKMET, binary, in_repository};
 pub use child::{Finished, Running, Sign};
 pub use leaks::Secrets;
 pub use reports::{ROW_FIELDS, check_night, check_report, check_row, counts};
