@@ -25,7 +25,7 @@ use shared::settings::Settings;
 use shared::steward::StewardTerms;
 use worker::fhir::TelecomPolicy;
 use worker::limiter::{Limiter, LimiterConfig};
-use worker::{BatchTerms, Batches, BreakerTerms, PauseTerms, Rows, Server, Worker};
+use worker::{BatchTerms, Batches, BreakerTerms, GatherTerms, PauseTerms, Rows, Server, ServerTerms, Worker};
 
 pub use fhir::Fhir;
 
@@ -229,6 +229,8 @@ pub struct Tuning {
     pub breaker: BreakerTerms,
     /// How long pauses last.
     pub pause: PauseTerms,
+    /// How requests for many rows are filled.
+    pub gather: GatherTerms,
     /// The delay after a row's first failed attempt, doubled with each.
     pub first_retry: Duration,
     /// What such a delay grows to at most.
@@ -246,6 +248,7 @@ impl Default for Tuning {
             batch: BatchTerms::default(),
             breaker: BreakerTerms::default(),
             pause: PauseTerms::default(),
+            gather: GatherTerms::default(),
             first_retry: Duration::from_millis(500),
             longest_retry: Duration::from_secs(300),
             lease_margin: Duration::from_secs(60),
@@ -316,10 +319,11 @@ fn rows(settings: &Settings, common: &Common, fhir: Fhir) -> Rows {
     let seed = u64::from(std::process::id()) ^ clock.micros().unsigned_abs();
     // Room for a row's search and write, each after a wait for the limiter.
     let lease = settings.fhir.timeout * 2 + tuning.lease_margin;
+    let server_terms = ServerTerms { breaker: tuning.breaker, pause: tuning.pause, gather: tuning.gather };
     Rows {
         ledger: ledger.clone(),
         batches: Batches::start(ledger, tuning.batch, lease),
-        server: Server::new(fhir.client, limiter, fhir.credentials, (tuning.breaker, tuning.pause), seed),
+        server: Server::new(fhir.client, limiter, fhir.credentials, server_terms, seed),
         keys: keys.clone(),
         clock: clock.clone(),
         telecom: TelecomPolicy { previous: settings.fhir.previous_number, zone: settings.zone.clone() },

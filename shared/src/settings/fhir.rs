@@ -31,6 +31,18 @@ spelled! {
 }
 
 spelled! {
+    /// `FHIR_BATCH`.
+    FhirBatch {
+        /// Each row has its own requests.
+        Off = "off",
+        /// Many rows share a request.
+        On = "on",
+        /// Many rows share a request where the server's CapabilityStatement declares batches.
+        Auto = "auto",
+    }
+}
+
+spelled! {
     /// `PREVIOUS_NUMBER`.
     PreviousNumber {
         /// The entry's value is replaced in place.
@@ -63,6 +75,8 @@ pub struct FhirSettings {
     pub identifier_system: String,
     /// `FHIR_WRITE`.
     pub write: FhirWrite,
+    /// `FHIR_BATCH`.
+    pub batch: FhirBatch,
     /// `FHIR_MAX_CONCURRENCY`.
     pub max_concurrency: usize,
     /// `FHIR_MAX_RPS`.
@@ -74,9 +88,6 @@ pub struct FhirSettings {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
-    // One value so far; another must not be taken in silence.
-    reader
-        .value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
     let accepted = "api-key, bearer or oauth2, or api-key,bearer or api-key,oauth2";
     let auth = reader.value("FHIR_AUTH", vec![AuthKind::ApiKey], accepted, |text| {
         let mut kinds =
@@ -107,6 +118,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
             .text("FHIR_IDENTIFIER_SYSTEM")
             .unwrap_or_else(|| "https://fhir.kemkes.go.id/id/nik".to_owned()),
         write: reader.word("FHIR_WRITE", FhirWrite::Put, "put, patch, auto"),
+        batch: reader.word("FHIR_BATCH", FhirBatch::Off, "off, on, auto"),
         max_concurrency: reader.value("FHIR_MAX_CONCURRENCY", 256, "a number from 1 to 10000", |text| {
             text.parse().ok().filter(|requests| (1..=10_000).contains(requests))
         }),

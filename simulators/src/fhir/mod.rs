@@ -61,6 +61,8 @@ pub struct FhirOptions {
     pub supports_patch: bool,
     /// Whether batch Bundles are offered, and declared.
     pub supports_batch: bool,
+    /// Whether PATCH is offered inside Bundles; otherwise such an entry is answered 501.
+    pub supports_patch_in_batch: bool,
     /// The base URL in links; made from the request's `Host` when absent.
     pub public_url: Option<String>,
     /// How long an access token of its token endpoint lasts.
@@ -77,6 +79,7 @@ impl Default for FhirOptions {
             nik_system: NIK_SYSTEM.to_owned(),
             supports_patch: true,
             supports_batch: true,
+            supports_patch_in_batch: true,
             public_url: None,
             token_lifetime: Duration::from_secs(3600),
             client_auth: ClientAuth::Any,

@@ -30,6 +30,7 @@ impl Fhir {
             credentials: Vec::new(),
             search_by_post: false,
             write: fhir.write,
+            batch: fhir.batch,
             max_concurrency: fhir.max_concurrency,
             ca_file: settings.http.ca_file.clone(),
             https_proxy: settings.http.https_proxy.clone(),

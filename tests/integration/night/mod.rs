@@ -1,5 +1,6 @@
 //! Whole nights in one process, each ended by the oracle [`tests::night::Scene::check`].
 
+mod batches;
 mod concurrent;
 mod conflicts;
 mod credentials;

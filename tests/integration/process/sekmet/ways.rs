@@ -1,5 +1,5 @@
 //! The same night in every way we know to talk to a server: strict or not, open or behind OAuth2, by `PUT` or
-//! by JSON Patch. Each must come to the same.
+//! by JSON Patch, one by one or many at once. Each must come to the same.
 
 use tests::process::{CLIENT, DATE, Sekmet, SekmetOptions, Site, check_report};
 
@@ -64,4 +64,15 @@ async fn strict_and_behind_oauth2_as_the_server_offers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_by_patch() {
     night(SekmetOptions::default(), &[("FHIR_WRITE", "patch")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_many_at_once_by_put() {
+    night(SekmetOptions::default(), &[("FHIR_BATCH", "on")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strict_and_behind_oauth2_many_at_once_by_patch() {
+    let settings = [("FHIR_BATCH", "auto"), ("FHIR_WRITE", "patch")];
+    night(SekmetOptions { strict: true, closed: true }, &settings).await;
 }
