@@ -1,16 +1,14 @@
 //! Nights against SEKMET: our own simulator could share our misunderstandings of the standard. The Patients are
 //! the examples of the HL7 specification, so nothing in them was made to suit us.
 
-mod people;
 mod ways;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use simulators::{Sheet, SheetCell, SimulatorsConfig, Spreadsheet};
+use tests::examples::{Person, only_differs_in, people, telecom_changed};
 use tests::process::{DATE, Sekmet, SekmetOptions, Site, check_report, check_row};
-
-use people::{Person, only_differs_in, people, telecom_changed};
 
 /// The first night, from the sheet; the second, of [`DATE`], from a file.
 const SHEET_DATE: &str = "2026-11-22";

@@ -1,9 +1,9 @@
 //! The same night in every way we know to talk to a server: strict or not, open or behind OAuth2, by `PUT` or
 //! by JSON Patch, one by one or many at once. Each must come to the same.
 
+use tests::examples::{only_differs_in, people, telecom_changed};
 use tests::process::{CLIENT, DATE, Sekmet, SekmetOptions, Site, check_report};
 
-use super::people::{only_differs_in, people, telecom_changed};
 use super::{check_rows, everybody};
 
 /// One night of everybody against such a server, written in such a way.

@@ -1,16 +1,25 @@
-//! The HL7 specification's examples of Patients, dressed with a NIK and with every shape of telecom.
+//! The HL7 specification's examples of Patients, dressed with a NIK and with every shape of telecom; and Patients
+//! made up of whatever JSON can hold.
 
 use serde_json::{Value, json};
 use simulators::NIK_SYSTEM;
-use tests::process::in_repository;
+
+use crate::process::in_repository;
+
+mod generated;
+
+pub use generated::generated;
 
 /// What a Patient has before the night, and what becomes of the row.
-pub(super) struct Shape {
-    pub(super) name: &'static str,
+pub struct Shape {
+    /// What it is called in a failing test.
+    pub name: &'static str,
     /// Entries put into `telecom`, `MOBILE` standing for the row's number as spelled at home.
     telecom: fn(&Person) -> Value,
-    pub(super) outcome: &'static str,
-    pub(super) reason: Option<&'static str>,
+    /// The row's outcome.
+    pub outcome: &'static str,
+    /// The row's reason.
+    pub reason: Option<&'static str>,
 }
 
 const SHAPES: [Shape; 12] = [
@@ -82,38 +91,45 @@ fn mobile(value: &str, more: Value) -> Value {
 }
 
 /// One example resource: its file and its place among them.
-pub(super) struct Person {
-    pub(super) file: String,
+pub struct Person {
+    /// The example's file; `generated` where it is none.
+    pub file: String,
     at: usize,
 }
 
 impl Person {
-    pub(super) fn id(&self) -> String {
+    /// The Patient's id.
+    pub fn id(&self) -> String {
         format!("example-{:03}", self.at)
     }
 
-    pub(super) fn nik(&self) -> String {
+    /// The NIK that was put into it.
+    pub fn nik(&self) -> String {
         format!("317401450190{:04}", self.at + 1)
     }
 
-    pub(super) fn shape(&self) -> &'static Shape {
+    /// What it has before the night.
+    pub fn shape(&self) -> &'static Shape {
         &SHAPES[self.at % SHAPES.len()]
     }
 
     /// The number of a night's row, national digits.
-    pub(super) fn national(&self, night: usize) -> String {
+    pub fn national(&self, night: usize) -> String {
         format!("8123{:03}4{:03}", 400 + night, self.at)
     }
 
     /// A number as people write it.
-    pub(super) fn spelled(&self, night: usize) -> String {
+    pub fn spelled(&self, night: usize) -> String {
         let digits = self.national(night);
         format!("0{}-{}-{}", &digits[..3], &digits[3..7], &digits[7..])
     }
 }
 
 /// The examples as they are stored, in the order of their files' names.
-pub(super) fn people() -> Vec<(Person, Value)> {
+///
+/// # Panics
+/// The fixtures are not there.
+pub fn people() -> Vec<(Person, Value)> {
     let folder = in_repository("tests/fixtures/patients");
     let mut files: Vec<String> = std::fs::read_dir(&folder)
         .expect("the fixtures")
@@ -157,7 +173,10 @@ fn dressed(person: Person, mut patient: Value) -> (Person, Value) {
 }
 
 /// Compares what the server gives of a Patient before and after; what differs must be in `may`.
-pub(super) fn only_differs_in(before: &str, after: &str, may: &[&str], what: &str) {
+///
+/// # Panics
+/// Something else differs.
+pub fn only_differs_in(before: &str, after: &str, may: &[&str], what: &str) {
     let [before, after]: [Value; 2] = [before, after].map(|text| serde_json::from_str(text).expect("JSON"));
     let (before, after) = (before.as_object().expect("a resource"), after.as_object().expect("a resource"));
     for key in before.keys().chain(after.keys()) {
@@ -170,7 +189,10 @@ pub(super) fn only_differs_in(before: &str, after: &str, may: &[&str], what: &st
 }
 
 /// One entry has the number now, or one was added; every other one, and everything else of that one, stays.
-pub(super) fn telecom_changed(before: &str, after: &str, number: &str, what: &str) {
+///
+/// # Panics
+/// It is not so.
+pub fn telecom_changed(before: &str, after: &str, number: &str, what: &str) {
     let entries = |text: &str| -> Vec<Value> {
         let patient: Value = serde_json::from_str(text).expect("JSON");
         patient["telecom"].as_array().cloned().unwrap_or_default()
