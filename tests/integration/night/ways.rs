@@ -98,7 +98,7 @@ async fn edit_until(scene: &Scene, people: usize, done: impl Fn() -> bool) -> Ve
     let mut kept = vec![BTreeSet::new(); people];
     let mut turn = 0;
     while !done() {
-        for person in 0..people {
+        for (person, kept) in kept.iter_mut().enumerate() {
             turn += 1;
             let mut patient = scene.patient(person);
             let url = format!("https://example.org/{turn}");
@@ -111,7 +111,7 @@ async fn edit_until(scene: &Scene, people: usize, done: impl Fn() -> bool) -> Ve
             patient["birthDate"] = json!(url);
             let path = format!("Patient/{}", patient["id"].as_str().expect("an id"));
             match scene.as_somebody_else(reqwest::Method::PUT, &path, Some(&patient)).await {
-                200 => drop(kept[person].insert(url)),
+                200 => drop(kept.insert(url)),
                 412 => {}
                 other => panic!("an editor is answered {other}"),
             }
