@@ -1,6 +1,7 @@
 //! Nights against SEKMET: our own simulator could share our misunderstandings of the standard. The Patients are
 //! the examples of the HL7 specification, so nothing in them was made to suit us.
 
+mod mixed;
 mod ways;
 
 use std::collections::BTreeMap;

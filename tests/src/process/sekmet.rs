@@ -1,10 +1,11 @@
 //! SEKMET (<https://pypi.org/project/sekmet-fhir/>), a FHIR server nobody here wrote: our own simulator could share
 //! our misunderstandings.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -130,6 +131,49 @@ impl Sekmet {
         let status = answer.status();
         let body = answer.text().await.map_err(|error| error.to_string())?;
         if status.is_success() { Ok(()) } else { Err(format!("{status}: {body}")) }
+    }
+
+    /// Stores many Patients under their ids.
+    ///
+    /// # Panics
+    /// The server refuses one.
+    pub async fn put_all(&self, patients: &[Value]) {
+        for some in patients.chunks(100) {
+            let entry = |patient: &Value| {
+                let id = patient["id"].as_str().expect("a Patient with an id");
+                json!({ "resource": patient, "request": { "method": "PUT", "url": format!("Patient/{id}") } })
+            };
+            let entries: Vec<Value> = some.iter().map(entry).collect();
+            let bundle = json!({ "resourceType": "Bundle", "type": "batch", "entry": entries });
+            let request = self.client.post(&self.base_url).header("content-type", "application/fhir+json");
+            let answer = self.send(request.body(bundle.to_string())).await.expect("an answer");
+            let answer: Value = answer.json().await.expect("a Bundle");
+            let entries = answer["entry"].as_array().expect("entries");
+            let taken =
+                |entry: &&Value| entry["response"]["status"].as_str().is_some_and(|it| it.starts_with('2'));
+            assert_eq!(entries.iter().filter(taken).count(), some.len(), "{answer}");
+        }
+    }
+
+    /// Every Patient as the server gives it, by id.
+    ///
+    /// # Panics
+    /// The server does not give them.
+    pub async fn all(&self) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        let mut next = Some(format!("{}/Patient?_count=500", self.base_url));
+        while let Some(url) = next {
+            let answer = self.send(self.client.get(url)).await.expect("an answer");
+            let page: Value = answer.json().await.expect("a Bundle");
+            for entry in page["entry"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                let patient = entry["resource"].clone();
+                all.insert(patient["id"].as_str().expect("an id").to_owned(), patient);
+            }
+            let links = page["link"].as_array().expect("links");
+            let link = links.iter().find(|link| link["relation"] == "next");
+            next = link.and_then(|link| link["url"].as_str()).map(str::to_owned);
+        }
+        all
     }
 
     /// A Patient as the server gives it, as text: decimals keep their digits.

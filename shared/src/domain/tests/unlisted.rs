@@ -240,11 +240,13 @@ const NUMBERS: &[Class] = &[
     ("NIK and number pasted into one cell", &[("3171234567890001 081234567890", NO_NUMBER)]),
 ];
 
+/// A class of dates: its name, and cells with the date each is.
+type DateClass = (&'static str, &'static [(&'static str, Option<&'static str>)]);
+
 const UNREADABLE: Option<&str> = None;
 const TODAY: Option<&str> = Some(DATE);
 
-/// Cells of the date column, with the date each is.
-const DATES: &[(&str, &[(&str, Option<&str>)])] = &[
+const DATES: &[DateClass] = &[
     (
         "a year of two digits",
         &[("23/11/26", UNREADABLE), ("26/11/23", UNREADABLE), ("23-Nop-26", UNREADABLE)],
