@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins sekmet services
+.PHONY: demo demo-cluster test test-all lint fmt bins others services
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -20,11 +20,11 @@ demo-cluster: services
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
 # Every test but the long ones.
-test: bins sekmet services
+test: bins others services
 	cargo test --workspace --locked
 
 # The long ones too: more kills.
-test-all: bins sekmet services
+test-all: bins others services
 	cargo test --workspace --locked -- --include-ignored
 
 lint:
@@ -38,8 +38,8 @@ fmt:
 bins:
 	cargo build --workspace --bins --locked
 
-# A FHIR server nobody here wrote, for the tests that talk to one.
-sekmet:
+# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them.
+others:
 	scripts/install-sekmet
 
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).

@@ -14,7 +14,7 @@ use crate::operation::Operation;
 
 /// What the FHIR simulator does wrong. Rates are probabilities from 0 to 1, drawn once per HTTP request in the
 /// order of the fields; a Bundle is one request of the operation `batch`, and its entries meet
-/// [`FaultPlan::patients`] and [`FaultPlan::batch_entry_missing`] only.
+/// [`FaultPlan::patients`], [`FaultPlan::concurrent_edit`] and [`FaultPlan::batch_entry_missing`] only.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaultPlan {
@@ -53,6 +53,10 @@ pub struct FaultPlan {
     pub ignore_search: bool,
     /// `If-Match` is not looked at, as by a server that keeps no versions apart.
     pub ignore_if_match: bool,
+    /// A search stops after so many Patients without a link to the rest; its `total` stays right.
+    pub search_stops_at: Option<usize>,
+    /// A search does not say how many Patients match.
+    pub search_without_total: bool,
     /// What a search gives of each Patient.
     pub search_view: ResourceView,
     /// What a read gives of a Patient.

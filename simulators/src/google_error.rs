@@ -45,6 +45,18 @@ pub(crate) fn not_shared() -> Response<Body> {
     error(StatusCode::FORBIDDEN, "The caller does not have permission", "PERMISSION_DENIED", None)
 }
 
+/// A write with a token that may only read.
+pub(crate) fn read_only() -> Response<Body> {
+    let details = json!([{
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+        "domain": "googleapis.com",
+        "metadata": { "service": "sheets.googleapis.com" },
+    }]);
+    let message = "Request had insufficient authentication scopes.";
+    error(StatusCode::FORBIDDEN, message, "PERMISSION_DENIED", Some(details))
+}
+
 pub(crate) fn api_disabled() -> Response<Body> {
     let url =
         "https://console.developers.google.com/apis/api/sheets.googleapis.com/overview?project=000000000000";

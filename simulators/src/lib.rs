@@ -26,7 +26,10 @@ mod webhook;
 pub use capacity::Capacity;
 pub use clock::WallClock;
 pub use faults::{FaultPlan, Latency, PatientFault, Rate, ResourceView, RetryLater, SlowBody, StatusFault};
-pub use fhir::{BASE_PATH, FhirOptions, FhirServer, FhirStore, InsertError, NIK_SYSTEM};
+pub use fhir::{
+    BASE_PATH, ClientAuth, FhirOptions, FhirServer, FhirStore, InsertError, NIK_SYSTEM, OAuthClient,
+    TOKEN_PATH,
+};
 pub use listener::ConnectionCut;
 pub use night::{DemoNight, Expected, HEADER, NightError, NightOptions};
 pub use oauth::{CLIENT_EMAIL, SCOPE};

@@ -25,6 +25,9 @@ pub const SCOPE: &str = "https://www.googleapis.com/auth/spreadsheets.readonly";
 /// The simulated service account.
 pub const CLIENT_EMAIL: &str = "nightly-sync@simulated-project.iam.gserviceaccount.com";
 
+/// Google's own endpoint. Google's client libraries name it as the audience whatever the key file's `token_uri` is.
+const GOOGLE_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
+
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Published on purpose: it signs nothing but assertions for this simulator.
@@ -137,7 +140,7 @@ impl TokenIssuer {
         if header.alg != "RS256" || key.verify(signed.as_bytes(), &signature).is_err() {
             return Err(Refused("invalid_grant", "Invalid JWT Signature."));
         }
-        if claims.aud != self.token_uri {
+        if claims.aud != self.token_uri && claims.aud != GOOGLE_AUDIENCE {
             return Err(Refused("invalid_grant", "Invalid JWT: Failed audience check."));
         }
         let now = self.clock.now_ms() / 1000;
@@ -227,8 +230,10 @@ mod tests {
         let clock = WallClock::default();
         let issuer = TokenIssuer::new(URI.to_owned(), Duration::from_secs(600), clock.clone());
         let good = claims(&issuer);
-        for padded in [true, false] {
-            let answer = exchanged(&issuer, &signed(&good, padded)).await;
+        let mut to_google = good.clone();
+        to_google["aud"] = json!(GOOGLE_AUDIENCE);
+        for (claims, padded) in [(&good, true), (&good, false), (&to_google, false)] {
+            let answer = exchanged(&issuer, &signed(claims, padded)).await;
             assert_eq!(answer["expires_in"], 600, "{answer}");
             let token = answer["access_token"].as_str().expect("a token");
             assert!(issuer.knows(token));
@@ -249,7 +254,7 @@ mod tests {
         let cases = [
             (forged, "invalid_grant", "Signature"),
             (changed("iss", json!("other@example.org")), "invalid_grant", "account not found"),
-            (changed("aud", json!("https://oauth2.googleapis.com/token")), "invalid_grant", "audience"),
+            (changed("aud", json!("https://example.org/token")), "invalid_grant", "audience"),
             (changed("scope", json!(drive)), "invalid_scope", "scope"),
             (
                 changed("exp", json!(good["iat"].as_i64().expect("iat") + 7200)),

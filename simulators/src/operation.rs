@@ -18,12 +18,14 @@ pub enum Operation {
     Metadata,
     /// Anything else under the base path.
     Other,
+    /// The FHIR service's token endpoint.
+    Token,
 }
 
 impl Operation {
     /// Every kind, in the order of their statistics.
-    pub const ALL: [Self; 6] =
-        [Self::Search, Self::Read, Self::Write, Self::Batch, Self::Metadata, Self::Other];
+    pub const ALL: [Self; 7] =
+        [Self::Search, Self::Read, Self::Write, Self::Batch, Self::Metadata, Self::Other, Self::Token];
 
     /// The name used in JSON.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Operation {
             Self::Batch => "batch",
             Self::Metadata => "metadata",
             Self::Other => "other",
+            Self::Token => "token",
         }
     }
 }

@@ -92,9 +92,9 @@ impl SheetsServer {
         });
         let router = Router::new()
             .route("/token", post(token))
-            .route("/v4/spreadsheets/{id}", get(spreadsheet))
+            .route("/v4/spreadsheets/{id}", get(spreadsheet).post(write))
             .route("/v4/spreadsheets/{id}/values:batchGet", get(batch_get))
-            .route("/v4/spreadsheets/{id}/values/{*range}", get(values))
+            .route("/v4/spreadsheets/{id}/values/{*range}", get(values).put(write).post(write))
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { google_error::not_found() })
             .with_state(shared.clone());
@@ -153,14 +153,19 @@ impl Shared {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What every read passes: the token, the quota, the scripted failures, the id.
-    fn admit(&self, headers: &HeaderMap, id: &str) -> Result<Option<SheetsFailure>, Box<Response<Body>>> {
+    fn known_token(&self, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
-        if !token.is_some_and(|token| self.issuer.knows(token)) {
-            count(&self.stats.sheet_reads_refused);
-            return Err(Box::new(google_error::unauthenticated(token.is_some())));
+        if token.is_some_and(|token| self.issuer.knows(token)) {
+            return Ok(());
         }
+        count(&self.stats.sheet_reads_refused);
+        Err(Box::new(google_error::unauthenticated(token.is_some())))
+    }
+
+    /// What every read passes: the token, the quota, the scripted failures, the id.
+    fn admit(&self, headers: &HeaderMap, id: &str) -> Result<Option<SheetsFailure>, Box<Response<Body>>> {
+        self.known_token(headers)?;
         if let Some(limit) = self.reads_per_minute {
             let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
             if minute.0.elapsed() >= Duration::from_secs(60) {
@@ -299,6 +304,14 @@ async fn values(
         .and_then(|asked| value_range(&shared.read(), &range, asked.render));
     match answer {
         Ok(body) => delivered(&body, failure),
+        Err(response) => *response,
+    }
+}
+
+/// Every token is for reading only.
+async fn write(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response<Body> {
+    match shared.known_token(&headers) {
+        Ok(()) => google_error::read_only(),
         Err(response) => *response,
     }
 }

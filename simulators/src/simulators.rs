@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::WallClock;
 use crate::faults::{FaultPlan, Latency, Rate, RetryLater};
-use crate::fhir::{BASE_PATH, FhirOptions, FhirServer, FhirStore};
+use crate::fhir::{BASE_PATH, FhirOptions, FhirServer, FhirStore, TOKEN_PATH};
 use crate::listener::Listener;
 use crate::night::DemoNight;
 use crate::population::Population;
@@ -139,6 +139,11 @@ impl Simulators {
     /// The FHIR base URL, `http://127.0.0.1:PORT/fhir`.
     pub fn fhir_url(&self) -> &str {
         &self.fhir_url
+    }
+
+    /// The FHIR service's token endpoint, `http://127.0.0.1:PORT/oauth2/token`.
+    pub fn fhir_token_url(&self) -> String {
+        self.fhir_url.strip_suffix(BASE_PATH).unwrap_or(&self.fhir_url).to_owned() + TOKEN_PATH
     }
 
     /// The Sheets API's base URL, without a slash at its end.

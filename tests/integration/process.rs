@@ -3,6 +3,7 @@
 
 mod dates;
 mod files;
+mod gspread;
 mod interrupted;
 mod killed;
 mod lists;

@@ -1,6 +1,7 @@
 //! What the integration tests are made of; the tests themselves are in the one binary `integration`.
 
 pub mod conformance;
+pub mod examples;
 pub mod night;
 pub mod process;
 pub mod services;

@@ -60,7 +60,7 @@ pub enum Blame {
     Unknown,
 }
 
-const OPERATIONS: usize = 5;
+const OPERATIONS: usize = 7;
 const KINDS: usize = 4;
 
 /// See the module.

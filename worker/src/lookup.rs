@@ -21,13 +21,10 @@ pub(crate) enum Sought {
 impl Rows {
     /// Finds the Patient of a row, whole.
     pub(crate) async fn find(&self, work: &mut Work<'_>) -> Result<Sought, Stop> {
-        let (client, nik) = (&self.server.client, &work.nik);
+        let nik = &work.nik;
         let mut gone = false;
         // In doubt, the resource itself is read: a search index may lag behind it.
-        if let Some((sealed, _)) = &work.claimed.intent
-            && let Ok(id) = self.keys.open_text(&work.claimed.key.place(), sealed)
-            && let Some(id) = PatientId::new(id)
-        {
+        if let Some(id) = work.doubtful.clone().or_else(|| self.intended(work)) {
             match self.read(&mut work.account, &id, nik).await {
                 Ok(Reading::Whole(patient)) => return Ok(Sought::Found(patient)),
                 Ok(Reading::Partial | Reading::Mismatch) => {}
@@ -36,11 +33,7 @@ impl Rows {
             }
         }
         loop {
-            let search = || async {
-                let search = client.search(nik).await;
-                (search.found, search.requests)
-            };
-            let id = match self.server.ask(&mut work.account, Operation::Search, search).await? {
+            let id = match self.server.search(&mut work.account, nik).await? {
                 Found::None if gone => return Ok(Sought::Failed(Reason::PatientGone, DELETED.into())),
                 Found::None => return Ok(Sought::Nobody),
                 Found::One(patient) => {
@@ -77,6 +70,12 @@ impl Rows {
                 Err(stop) => return Err(stop),
             }
         }
+    }
+
+    /// The Patient that an earlier claim of this row meant to write.
+    fn intended(&self, work: &Work<'_>) -> Option<PatientId> {
+        let (sealed, _) = work.claimed.intent.as_ref()?;
+        PatientId::new(self.keys.open_text(&work.claimed.key.place(), sealed).ok()?)
     }
 
     async fn mismatch(&self, row: RowKey) -> Result<Sought, Stop> {

@@ -2,7 +2,7 @@
 //! any point harmless; `docs/state-machine.md` draws it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use shared::clock::Clock;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::batches::{Batches, LedgerFailed};
 use crate::company::Company;
-use crate::fhir::{Change, Failure, Operation, Reading, TelecomPolicy};
+use crate::fhir::{Change, Failure, PatientId, Reading, TelecomPolicy};
 use crate::lookup::{DELETED, Sought};
 use crate::server::{Account, Server, Stop};
 
@@ -70,6 +70,9 @@ pub(crate) struct Work<'a> {
     intended: bool,
     /// Whether a write went through or may have, in this claim.
     wrote: bool,
+    /// The Patient of a write that went out together with others', and whose end was not told: it is read again,
+    /// and from then on this row writes alone.
+    pub(crate) doubtful: Option<PatientId>,
     warnings: Vec<Warning>,
 }
 
@@ -123,7 +126,16 @@ impl Rows {
             return Settle::Done;
         };
         let intended = claimed.intent.is_some();
-        let mut work = Work { claimed, nik, number, account, intended, wrote: false, warnings: Vec::new() };
+        let mut work = Work {
+            claimed,
+            nik,
+            number,
+            account,
+            intended,
+            wrote: false,
+            doubtful: None,
+            warnings: Vec::new(),
+        };
         let end = match self.decide(&mut work).await {
             Ok(end) => end,
             Err(stop) => End::Settled(self.settlement(claimed, stop).await),
@@ -197,6 +209,8 @@ impl Rows {
     async fn settlement(&self, claimed: &Claimed, stop: Stop) -> Settlement {
         match stop {
             Stop::Paused => Settlement::Returned,
+            // Rows ask again by themselves where others' company told them nothing.
+            Stop::Unsaid => Settlement::Returned,
             Stop::Later(after, error) => Settlement::Retry { after, counted: false, error },
             Stop::Refused(failure) => {
                 Settlement::Failed { reason: Reason::RejectedByServer, error: error_chain(&failure) }
@@ -231,8 +245,8 @@ impl Rows {
             self.restore_newest(work).await?;
             return done(work, Outcome::Superseded);
         }
-        let mut gone = 0;
-        for round in 0..CONFLICTS {
+        let (mut conflicts, mut gone) = (0, 0);
+        while conflicts < CONFLICTS {
             let patient = match self.find(work).await? {
                 Sought::Found(patient) => patient,
                 Sought::Nobody if gone > 0 => return failed(Reason::PatientGone, DELETED.into()),
@@ -256,7 +270,8 @@ impl Rows {
             if work.claimed.kind == RunKind::DryRun {
                 return done(work, Outcome::Updated);
             }
-            if round > 0 && self.is_overtaken(work).await? {
+            let again = conflicts + gone > 0 || work.doubtful.is_some();
+            if again && self.is_overtaken(work).await? {
                 return done(work, Outcome::Superseded);
             }
             if !self.intend(work, &change).await? {
@@ -265,7 +280,11 @@ impl Rows {
             match self.write(work, &change).await {
                 Ok(()) => return done(work, Outcome::Updated),
                 // This write did not go through: if the number is there next time, somebody else set it.
-                Err(Stop::Refused(Failure::Conflict { .. })) => work.intended = work.claimed.intent.is_some(),
+                Err(Stop::Refused(Failure::Conflict { .. })) => {
+                    conflicts += 1;
+                    work.intended = work.claimed.intent.is_some() || work.doubtful.is_some();
+                }
+                Err(Stop::Unsaid) if work.doubtful.is_none() => work.doubtful = Some(change.id.clone()),
                 Err(Stop::Refused(Failure::Gone { .. })) if gone == 0 => gone += 1,
                 Err(Stop::Refused(Failure::Gone { .. })) => {
                     return failed(
@@ -303,18 +322,15 @@ impl Rows {
     }
 
     async fn write(&self, work: &mut Work<'_>, change: &Change) -> Result<(), Stop> {
-        let client = &self.server.client;
-        let in_doubt = AtomicBool::new(false);
-        let request = || async {
-            let written = client.update(change).await;
-            in_doubt.fetch_or(written.as_ref().is_err_and(Failure::leaves_write_in_doubt), Ordering::Relaxed);
-            (written, 1)
-        };
-        let written = self.server.ask(&mut work.account, Operation::Update, request).await;
-        work.wrote |= written.is_ok() || in_doubt.into_inner();
+        let wrote = AtomicBool::new(false);
+        let alone = work.doubtful.is_some();
+        let written = self.server.update(&mut work.account, change, alone, &wrote).await;
+        work.wrote |= wrote.into_inner();
         match written {
             Ok(_) => Ok(()),
-            Err(Stop::Refused(failure)) if client.writes_by_patch() && failure.may_be_failed_test() => {
+            Err(Stop::Refused(failure))
+                if self.server.client.writes_by_patch() && failure.may_be_failed_test() =>
+            {
                 Err(self.told_from_conflict(work, change, failure).await?)
             }
             Err(stop) => Err(stop),
@@ -360,6 +376,7 @@ impl Rows {
             };
             match self.write(work, &change).await {
                 Err(Stop::Refused(Failure::Conflict { .. })) => {}
+                Err(Stop::Unsaid) if work.doubtful.is_none() => work.doubtful = Some(change.id.clone()),
                 written => return written,
             }
         }

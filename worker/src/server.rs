@@ -1,12 +1,14 @@
-//! The FHIR server as rows meet it: one request at a time under a permit, with what its failure means for the
-//! row and for everybody.
+//! The FHIR server as rows meet it: one request at a time under a permit, or one of many in a request, with what
+//! its failure means for the row and for everybody.
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
+use shared::domain::Nik;
 use shared::error_chain;
 use shared::ledger::{Gate, GateKind, RowKey};
 use shared::retry::RetryPolicy;
@@ -14,9 +16,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::breaker::{Blame, Breaker, BreakerTerms, Kind};
 use crate::credentials::Credentials;
-use crate::fhir::{Canary, Explanation, Failure, FhirClient, Operation, Transient};
+use crate::fhir::{Canary, Change, Explanation, Failure, FhirClient, Found, Operation, Transient, Written};
+use crate::gather::{GatherTerms, Gatherer, Question, Told};
 use crate::limiter::{Limiter, Sample, Verdict};
+use crate::many::Many;
 use crate::pause::{Pause, PauseTerms, Paused};
+use crate::token::NoToken;
 
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
 /// Patient that always answers 429 must not keep a night open.
@@ -39,6 +44,8 @@ pub enum Stop {
     Paused,
     /// The server refuses this row, or its Patient is not as it was.
     Refused(Failure),
+    /// It was asked together with others, and the answer says nothing about it; a write is in doubt.
+    Unsaid,
 }
 
 /// A row's account with the server during one claim.
@@ -62,14 +69,26 @@ impl Account {
     }
 }
 
+/// Intervals and sizes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerTerms {
+    /// When the server is blamed.
+    pub breaker: BreakerTerms,
+    /// How long pauses last.
+    pub pause: PauseTerms,
+    /// How requests for many rows are filled.
+    pub gather: GatherTerms,
+}
+
 /// See the module.
 pub struct Server {
     /// The client.
-    pub client: FhirClient,
+    pub client: Arc<FhirClient>,
     /// What the server can take.
     pub limiter: Limiter,
     /// Whether anything is tried at all.
-    pub pause: Pause,
+    pub pause: Arc<Pause>,
+    many: Many,
     credentials: Credentials,
     breaker: Breaker,
     throttled: RetryPolicy,
@@ -84,15 +103,18 @@ impl Server {
         client: FhirClient,
         limiter: Limiter,
         credentials: Credentials,
-        terms: (BreakerTerms, PauseTerms),
+        terms: ServerTerms,
         seed: u64,
     ) -> Self {
+        let client = Arc::new(client);
+        let pause = Arc::new(Pause::until_probed(terms.pause));
         Self {
+            many: Many::start(terms.gather, &client, &limiter, &pause),
             client,
             limiter,
-            pause: Pause::until_probed(terms.1),
+            pause,
             credentials,
-            breaker: Breaker::new(terms.0),
+            breaker: Breaker::new(terms.breaker),
             throttled: RetryPolicy {
                 first: Duration::from_millis(200),
                 max: Duration::from_secs(10),
@@ -129,6 +151,8 @@ impl Server {
     {
         let mut renewed = false;
         loop {
+            // Without a request permit, which a token has no need of.
+            self.let_in().await?;
             let Ok(permit) = timeout_at(account.deadline, self.limiter.acquire()).await else {
                 return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             };
@@ -142,31 +166,137 @@ impl Server {
             let (result, requests) = request().await;
             account.requests += requests;
             permit.finish(Sample { verdict: verdict(&result), class: operation as usize });
-            let failure = match result {
-                Ok(value) => {
-                    self.served();
-                    self.breaker.succeeded(operation);
-                    return Ok(value);
-                }
-                Err(failure) => failure,
-            };
-            if !matches!(failure, Failure::Throttled { .. }) {
-                self.served();
+            if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
+                return Ok(value);
             }
-            match failure {
-                Failure::Throttled { retry_after, .. } => {
-                    self.wait_out(account, retry_after, &failure).await?;
-                }
-                Failure::Unauthorized { generation, ref text } => {
-                    if renewed || !self.credentials.renew(&self.client, generation).await {
-                        return Err(self.systemic(GateKind::Systemic, refused_credentials(text)));
-                    }
-                    renewed = true;
-                }
-                other => return Err(self.judge(account.row, operation, other).await),
-            }
-            account.retries += 1;
         }
+    }
+
+    /// Searches a row's NIK, together with others' where that is possible.
+    pub async fn search(&self, account: &mut Account, nik: &Nik) -> Result<Found, Stop> {
+        if self.client.searches_many() {
+            match self.ask_with_others(&self.many.searches, account, Operation::Search, nik, |_| {}).await {
+                // Whoever was not found for sure is searched alone.
+                Err(Stop::Unsaid) => {}
+                searched => return searched,
+            }
+        }
+        let search = || async {
+            let search = self.client.search(nik).await;
+            (search.found, search.requests)
+        };
+        self.ask(account, Operation::Search, search).await
+    }
+
+    /// Writes a row's change, together with others' unless it has to be `alone`. `wrote` becomes true where it went
+    /// through, or may have.
+    pub async fn update(
+        &self,
+        account: &mut Account,
+        change: &Change,
+        alone: bool,
+        wrote: &AtomicBool,
+    ) -> Result<Written, Stop> {
+        let note = |written: &Result<Written, Failure>| {
+            let may_be = written.as_ref().map_or_else(Failure::leaves_write_in_doubt, |_| true);
+            wrote.fetch_or(may_be, Ordering::Relaxed);
+        };
+        if !alone && self.client.writes_in_bundles() {
+            let written =
+                self.ask_with_others(&self.many.writes, account, Operation::Update, change, note).await;
+            wrote.fetch_or(matches!(written, Err(Stop::Unsaid)), Ordering::Relaxed);
+            return written;
+        }
+        let request = || async {
+            let written = self.client.update(change).await;
+            note(&written);
+            (written, 1)
+        };
+        self.ask(account, Operation::Update, request).await
+    }
+
+    /// As [`ask`](Self::ask), of a question that goes out together with others'.
+    async fn ask_with_others<Q: Question + Clone, T: Send + 'static>(
+        &self,
+        gatherer: &Gatherer<Q, T>,
+        account: &mut Account,
+        operation: Operation,
+        question: &Q,
+        note: impl Fn(&Result<T, Failure>),
+    ) -> Result<T, Stop> {
+        let mut renewed = false;
+        loop {
+            self.let_in().await?;
+            let (result, requests) = match gatherer.ask(question.clone(), account.deadline).await {
+                Told::Answered(result, requests) => (result, requests),
+                Told::Unsaid(requests) => {
+                    account.requests += requests;
+                    return Err(Stop::Unsaid);
+                }
+                Told::TooLate => return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into())),
+                Told::Paused => return Err(Stop::Paused),
+            };
+            account.requests += requests;
+            note(&result);
+            if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Rows that one request may serve.
+    pub fn rows_per_request(&self) -> usize {
+        let gathers = self.client.searches_many() || self.client.writes_in_bundles();
+        if gathers { self.many.most } else { 1 }
+    }
+
+    /// What an answer means. None: it is worth asking again, at no cost to the row.
+    async fn weigh<T>(
+        &self,
+        account: &mut Account,
+        operation: Operation,
+        result: Result<T, Failure>,
+        renewed: &mut bool,
+    ) -> Result<Option<T>, Stop> {
+        let failure = match result {
+            Ok(value) => {
+                self.served();
+                self.breaker.succeeded(operation);
+                return Ok(Some(value));
+            }
+            Err(failure) => failure,
+        };
+        if !matches!(failure, Failure::Throttled { .. }) {
+            self.served();
+        }
+        match failure {
+            Failure::Throttled { retry_after, .. } => {
+                self.wait_out(account, retry_after, &failure).await?;
+            }
+            Failure::Unauthorized { generation, ref text } => {
+                if *renewed || !self.renew(generation).await? {
+                    return Err(self.systemic(GateKind::Systemic, self.refused_credentials(text)));
+                }
+                *renewed = true;
+            }
+            other => return Err(self.judge(account.row, operation, other).await),
+        }
+        account.retries += 1;
+        Ok(None)
+    }
+
+    /// Waits for a token, where one is needed. None to be had is everybody's trouble.
+    async fn let_in(&self) -> Result<(), Stop> {
+        if self.pause.is_on() {
+            return Err(Stop::Paused);
+        }
+        let ready = self.credentials.ready(&self.client).await;
+        ready.map_err(|no_token| self.systemic(GateKind::Systemic, no_token.to_string()))
+    }
+
+    async fn renew(&self, generation: u64) -> Result<bool, Stop> {
+        let renewed = self.credentials.renew(&self.client, generation).await;
+        renewed.map_err(|no_token| self.systemic(GateKind::Systemic, no_token.to_string()))
     }
 
     /// The server took a request, whatever became of it.
@@ -293,8 +423,10 @@ impl Server {
     /// Asks for an impossible NIK: is the server there, does it let us in, does it look at what is searched?
     /// `Err` says in words what is wrong, and whether only an operator can mend it.
     pub async fn probe(&self) -> Result<(), (GateKind, String)> {
+        let systemic = |no_token: NoToken| (GateKind::Systemic, no_token.to_string());
         let mut renewed = false;
         loop {
+            self.credentials.ready(&self.client).await.map_err(systemic)?;
             let permit = self.limiter.acquire().await;
             let generation = self.client.credential_generation();
             let answer = self.client.canary().await;
@@ -311,13 +443,13 @@ impl Server {
                      FHIR_IDENTIFIER_SYSTEM"
                         .into(),
                 )),
-                Err(Failure::Unauthorized { .. })
-                    if !renewed && self.credentials.renew(&self.client, generation).await =>
-                {
-                    renewed = true;
-                    continue;
+                Err(Failure::Unauthorized { ref text, .. }) => {
+                    if !renewed && self.credentials.renew(&self.client, generation).await.map_err(systemic)? {
+                        renewed = true;
+                        continue;
+                    }
+                    Err((GateKind::Systemic, self.refused_credentials(text)))
                 }
-                Err(Failure::Unauthorized { ref text, .. }) => Err((GateKind::Systemic, refused_credentials(text))),
                 Err(failure) => {
                     if let Failure::Throttled { retry_after: Some(asked), .. } = &failure {
                         self.limiter.hold_until(Instant::now() + *asked);
@@ -328,6 +460,11 @@ impl Server {
         }
     }
 
+    fn refused_credentials(&self, text: &Explanation) -> String {
+        let variables = self.credentials.variables();
+        format!("the FHIR server refuses our credentials (401){text:#}; check {variables}")
+    }
+
     /// Asks, once, what the server can do, where a setting goes by it.
     async fn learn(&self) {
         if !self.client.wants_capabilities() {
@@ -335,11 +472,15 @@ impl Server {
         }
         let permit = self.limiter.acquire().await;
         let learned = self.client.learn_capabilities().await;
-        permit.finish(Sample { verdict: verdict(&learned), class: Operation::Metadata as usize });
+        permit.finish(Sample { verdict: verdict(&learned), class: Operation::Canary as usize });
         match learned {
             Ok(()) => {
                 let write = if self.client.writes_by_patch() { "patch" } else { "put" };
-                tracing::info!(write, "went by the FHIR server's CapabilityStatement");
+                tracing::info!(
+                    write,
+                    batch = self.client.writes_in_bundles(),
+                    "went by the FHIR server's CapabilityStatement"
+                );
             }
             Err(failure) => tracing::warn!(
                 error = error_chain(&failure),
@@ -349,11 +490,7 @@ impl Server {
     }
 }
 
-fn refused_credentials(text: &Explanation) -> String {
-    format!("the FHIR server refuses our credentials (401){text:#}; check FHIR_API_KEY")
-}
-
-fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
+pub(crate) fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
     match result {
         Ok(_) => Verdict::Success,
         Err(Failure::Throttled { .. }) => Verdict::Throttled,

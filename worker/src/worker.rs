@@ -20,6 +20,9 @@ const BURIALS: usize = 100;
 /// Rows in hand at least, however low the limiter is: their ledger steps overlap with others' requests.
 const LEAST_IN_HAND: usize = 16;
 
+/// Rows in hand at most where many share a request; their leases run while they wait for company.
+const MOST_GATHERED: usize = 5_000;
+
 /// How long a guard stands at most: what any gate may.
 const GUARD: Duration = Duration::from_secs(300);
 
@@ -287,14 +290,17 @@ impl Worker {
     }
 
     fn most_in_hand(&self) -> usize {
-        (self.max_concurrency * 2).max(LEAST_IN_HAND)
+        let rows = self.max_concurrency * 2;
+        let gathered = (rows * self.rows.server.rows_per_request()).min(MOST_GATHERED);
+        rows.max(gathered).max(LEAST_IN_HAND)
     }
 
     /// Twice what the limiter lets out: while half of the rows are with the server, the other half are with the
     /// ledger. More would only wait with a lease running.
     fn in_hand_now(&self) -> usize {
         let limit = self.rows.server.limiter.snapshot().limit;
-        ((limit * 2.0) as usize).clamp(LEAST_IN_HAND, self.most_in_hand())
+        let rows = limit * 2.0 * self.rows.server.rows_per_request() as f64;
+        (rows as usize).clamp(LEAST_IN_HAND, self.most_in_hand())
     }
 }
 

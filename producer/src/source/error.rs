@@ -56,6 +56,15 @@ pub enum SourceError {
         /// The names there are.
         found: Vec<String>,
     },
+    /// 400: Google finds no such tab or range, though it was there a moment ago.
+    #[error(
+        "Google does not find what SHEET_RANGE names: {message}; if the tab was renamed just now, name it back or \
+         change SHEET_RANGE, and start again"
+    )]
+    RangeRefused {
+        /// Google's words, digits masked.
+        message: String,
+    },
     /// A needed header is missing, renamed or there twice.
     #[error("{0}")]
     SheetShape(ShapeFault),

@@ -86,12 +86,13 @@ fn decimal_digit(c: char) -> Option<char> {
 }
 
 /// Whether a character has no shape of its own: the format characters (general category Cf) but Arabic's and
-/// Syriac's visible ones, variation selectors, joiners, and the enclosing keycap of an emoji digit.
+/// Syriac's visible ones, variation selectors, joiners, and the enclosing keycap of an emoji digit. Not the
+/// right-to-left override: behind it people see the digits in another order than they are stored.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{20e3}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{202a}'..='\u{202d}' | '\u{2060}'..='\u{206f}' | '\u{20e3}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')
 }

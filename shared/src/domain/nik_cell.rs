@@ -77,11 +77,15 @@ fn read_text(text: &str) -> Result<NikFound, Reason> {
     }
 }
 
-/// The NIKs of a group, if its runs make up sixteens without a rest.
+/// The NIKs of a group, if its runs make up sixteens without a rest. A bracket that opens inside of one is a
+/// remark, and the digits in it are not the NIK's.
 fn sixteens(group: &Group<'_>) -> Vec<Nik> {
     let mut niks = Vec::new();
     let mut digits = String::with_capacity(16);
     for run in &group.runs {
+        if run.is_bracketed() && !digits.is_empty() {
+            return Vec::new();
+        }
         digits.push_str(run.digits);
         if let Ok(nik) = digits.parse() {
             niks.push(nik);

@@ -196,20 +196,26 @@ impl Content {
         }
         let mut content = Self { remark: pieces.remark, ..Self::default() };
         for group in &pieces.groups {
-            content.add(group);
+            let mut runs = group.runs.as_slice();
+            let mut plus = group.plus;
+            while let Some(at) = bracketed(runs) {
+                content.add(&runs[..at], plus);
+                (runs, plus) = (&runs[at..], false);
+            }
+            content.add(runs, plus);
         }
         Some(content)
     }
 
-    fn add(&mut self, group: &Group<'_>) {
-        let digits = group.digits();
-        match number(&digits, group.plus) {
+    fn add(&mut self, runs: &[Run<'_>], plus: bool) {
+        let digits: String = runs.iter().map(|run| run.digits).collect();
+        match number(&digits, plus) {
             Numbered::Mobile { number, unlikely } => self.add_mobile(number, unlikely),
             Numbered::Other(number) => {
                 self.others += 1;
                 self.other = number.or(self.other.take());
             }
-            Numbered::Nothing => match side_by_side(group) {
+            Numbered::Nothing => match side_by_side(runs, plus) {
                 Some(numbers) => numbers.into_iter().for_each(|(number, odd)| self.add_mobile(number, odd)),
                 None if digits.len() < SECOND_NUMBER => self.short_rest = true,
                 None => self.long_rest = true,
@@ -226,15 +232,27 @@ impl Content {
     }
 }
 
+/// Where a bracket opens behind more digits than an area or country code has: `(0812) 3456` and `+62 (812) 3456` are
+/// one number, `081234567890 (1)` is a number and a remark.
+fn bracketed(runs: &[Run<'_>]) -> Option<usize> {
+    const LONGEST_CODE: usize = 4;
+    let mut before = 0;
+    runs.iter().position(|run| {
+        let remark = run.is_bracketed() && before > LONGEST_CODE;
+        before += run.digits.len();
+        remark
+    })
+}
+
 /// Two mobile numbers or more with only a space between them, where the group falls apart into whole numbers
 /// in exactly one way.
-fn side_by_side(group: &Group<'_>) -> Option<Vec<(PhoneNumber, bool)>> {
+fn side_by_side(runs: &[Run<'_>], plus: bool) -> Option<Vec<(PhoneNumber, bool)>> {
     /// Nobody types three numbers in more pieces; the ways to divide them grow with each.
     const MOST_RUNS: usize = 15;
-    if group.runs.len() > MOST_RUNS {
+    if runs.len() > MOST_RUNS {
         return None;
     }
-    let mut ways = divisions(&group.runs, group.plus);
+    let mut ways = divisions(runs, plus);
     match (ways.len(), ways.pop()) {
         (1, Some(numbers)) => Some(numbers),
         _ => None,

@@ -42,12 +42,14 @@ pub(super) struct Run<'a> {
     pub digits: &'a str,
 }
 
-impl Group<'_> {
-    /// All digits in one.
-    pub fn digits(&self) -> String {
-        self.runs.iter().map(|run| run.digits).collect()
+impl Run<'_> {
+    /// Whether a bracket opens in front of it.
+    pub fn is_bracketed(&self) -> bool {
+        self.gap.contains(['(', '[', '{', '<'])
     }
+}
 
+impl Group<'_> {
     /// Whether a dot reads as a decimal point: the only dot, with one digit before it or at most two behind.
     /// `81234567890.0` is no number, and not `812345678900` either.
     pub fn is_decimal(&self) -> bool {
@@ -217,7 +219,7 @@ fn kind(c: char) -> Kind {
         ' ' | '.' | '-' | '_' | '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '\'' | '"' => Kind::Light,
         '/' | ',' | ';' | ':' | '=' | '|' | '&' | '\\' | '\n' | '~' | '!' => Kind::Divider,
         '#' | '•' | '●' | '▪' | '◦' | '‣' => Kind::Mark,
-        '*' | '?' | '@' | '…' | '‥' | '\u{fffd}' => Kind::Doubt,
+        '*' | '?' | '@' | '…' | '‥' | '\u{fffd}' | '\u{202e}' => Kind::Doubt,
         _ if c.is_alphabetic() => Kind::Word,
         _ => Kind::Symbol,
     }

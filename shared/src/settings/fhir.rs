@@ -13,6 +13,8 @@ spelled! {
         ApiKey = "api-key",
         /// `FHIR_TOKEN`, sent as bearer token.
         Bearer = "bearer",
+        /// A bearer token got from `FHIR_TOKEN_URL` with `FHIR_CLIENT_ID` and `FHIR_CLIENT_SECRET`.
+        OAuth2 = "oauth2",
     }
 }
 
@@ -24,6 +26,18 @@ spelled! {
         /// The telecom alone, with JSON Patch.
         Patch = "patch",
         /// JSON Patch where the server's CapabilityStatement declares it.
+        Auto = "auto",
+    }
+}
+
+spelled! {
+    /// `FHIR_BATCH`.
+    FhirBatch {
+        /// Each row has its own requests.
+        Off = "off",
+        /// Many rows share a request.
+        On = "on",
+        /// Many rows share a request where the server's CapabilityStatement declares batches.
         Auto = "auto",
     }
 }
@@ -49,10 +63,20 @@ pub struct FhirSettings {
     pub api_key: Option<SecretRef>,
     /// `FHIR_TOKEN`.
     pub token: Option<SecretRef>,
+    /// `FHIR_TOKEN_URL`.
+    pub token_url: Option<String>,
+    /// `FHIR_CLIENT_ID`.
+    pub client_id: Option<String>,
+    /// `FHIR_CLIENT_SECRET`.
+    pub client_secret: Option<SecretRef>,
+    /// `FHIR_SCOPE`.
+    pub scope: Option<String>,
     /// `FHIR_IDENTIFIER_SYSTEM`.
     pub identifier_system: String,
     /// `FHIR_WRITE`.
     pub write: FhirWrite,
+    /// `FHIR_BATCH`.
+    pub batch: FhirBatch,
     /// `FHIR_MAX_CONCURRENCY`.
     pub max_concurrency: usize,
     /// `FHIR_MAX_RPS`.
@@ -64,21 +88,16 @@ pub struct FhirSettings {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
-    // One value so far; another must not be taken in silence.
-    reader
-        .value("FHIR_BATCH", (), "off (on and auto are not built yet)", |text| (text == "off").then_some(()));
-    let auth = reader.value(
-        "FHIR_AUTH",
-        vec![AuthKind::ApiKey],
-        "api-key, bearer, or both separated by a comma",
-        |text| {
-            let mut kinds =
-                text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
-            kinds.sort();
-            kinds.dedup();
-            Some(kinds)
-        },
-    );
+    let accepted = "api-key, bearer or oauth2, or api-key,bearer or api-key,oauth2";
+    let auth = reader.value("FHIR_AUTH", vec![AuthKind::ApiKey], accepted, |text| {
+        let mut kinds =
+            text.split(',').map(|kind| kind.trim().parse().ok()).collect::<Option<Vec<AuthKind>>>()?;
+        kinds.sort();
+        kinds.dedup();
+        // Both of these would be the one Authorization header.
+        let clash = kinds.contains(&AuthKind::Bearer) && kinds.contains(&AuthKind::OAuth2);
+        (!clash).then_some(kinds)
+    });
     FhirSettings {
         url: reader.value("FHIR_URL", None, "an http or https base URL without a password in it", |text| {
             http_url(text).map(Some)
@@ -86,10 +105,20 @@ pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
         auth,
         api_key: reader.secret("FHIR_API_KEY"),
         token: reader.secret("FHIR_TOKEN"),
+        token_url: reader.value(
+            "FHIR_TOKEN_URL",
+            None,
+            "an http or https URL without a password in it",
+            |text| http_url(text).map(Some),
+        ),
+        client_id: reader.text("FHIR_CLIENT_ID"),
+        client_secret: reader.secret("FHIR_CLIENT_SECRET"),
+        scope: reader.text("FHIR_SCOPE"),
         identifier_system: reader
             .text("FHIR_IDENTIFIER_SYSTEM")
             .unwrap_or_else(|| "https://fhir.kemkes.go.id/id/nik".to_owned()),
         write: reader.word("FHIR_WRITE", FhirWrite::Put, "put, patch, auto"),
+        batch: reader.word("FHIR_BATCH", FhirBatch::Off, "off, on, auto"),
         max_concurrency: reader.value("FHIR_MAX_CONCURRENCY", 256, "a number from 1 to 10000", |text| {
             text.parse().ok().filter(|requests| (1..=10_000).contains(requests))
         }),

@@ -15,7 +15,7 @@ use crate::domain::spelled;
 use crate::secrets::SecretRef;
 use reader::{Reader, duration, http_url};
 
-pub use fhir::{AuthKind, FhirSettings, FhirWrite, PreviousNumber};
+pub use fhir::{AuthKind, FhirBatch, FhirSettings, FhirWrite, PreviousNumber};
 pub use reader::SettingError;
 
 spelled! {
@@ -226,9 +226,10 @@ mod tests {
         let bad = [
             ("SHEET_DATE_ORDER", "ymd", "dmy, mdy"),
             ("FHIR_URL", "ftp://x", "http"),
-            ("FHIR_AUTH", "basic", "api-key"),
+            ("FHIR_AUTH", "bearer,oauth2", "api-key,oauth2"),
+            ("FHIR_TOKEN_URL", "token.example.org", "http or https URL"),
             ("FHIR_WRITE", "post", "put, patch, auto"),
-            ("FHIR_BATCH", "on", "off"),
+            ("FHIR_BATCH", "50", "off, on, auto"),
             ("FHIR_MAX_CONCURRENCY", "0", "1 to 10000"),
             ("FHIR_MAX_RPS", "-1", "more than 0"),
             ("FHIR_TIMEOUT", "30", "30s"),

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::operation::Operation;
+
 use super::reply::Reply;
 use super::route::Interaction;
 use super::write::WriteTerms;
@@ -90,10 +92,16 @@ impl FhirServer {
         let interaction = Interaction::of(&method, path.trim_start_matches('/'), query);
         let operation = interaction.operation();
         let niks = self.niks_of(&interaction);
+        let no_patch =
+            matches!(interaction, Interaction::Patch(_)) && !self.options().supports_patch_in_batch;
         let reply = match self.faults().draw_entry(operation, &niks) {
+            _ if no_patch => {
+                Reply::outcome(StatusCode::NOT_IMPLEMENTED, "not-supported", "no PATCH in a batch")
+            }
             Some(refusal) => Reply::refusal(refusal),
             None => {
-                let terms = WriteTerms { if_match: request.if_match, minimal, concurrent_edit: false };
+                let concurrent_edit = operation == Operation::Write && self.faults().edits_before_entry();
+                let terms = WriteTerms { if_match: request.if_match, minimal, concurrent_edit };
                 match payload_of(entry.resource, &interaction) {
                     Ok(payload) => self.perform(interaction, payload, &terms, base, strict),
                     Err(diagnostics) => invalid(diagnostics),

@@ -15,6 +15,7 @@ use super::nik_number;
 
 const PURPOSE: u64 = 0x00fa;
 const PURPOSE_ENTRY: u64 = 0x00fb;
+const PURPOSE_EDIT: u64 = 0x00fc;
 
 /// A plan with its run-time state. A changed plan is a new one, with full buckets and counters.
 pub(crate) struct ActiveFaults {
@@ -147,6 +148,13 @@ impl ActiveFaults {
     /// The refusal of one entry of a Bundle.
     pub(crate) fn draw_entry(&self, operation: Operation, niks: &[u64]) -> Option<Refusal> {
         self.afflicting(operation, niks).and_then(refusal)
+    }
+
+    /// Whether somebody else writes the Patient of a Bundle's entry first.
+    pub(crate) fn edits_before_entry(&self) -> bool {
+        let rate = self.plan.concurrent_edit.rate;
+        rate > 0.0
+            && Dice::keyed(self.seed, PURPOSE_EDIT, self.draws.fetch_add(1, Ordering::Relaxed)).chance(rate)
     }
 
     /// Whether the answer to an entry of a Bundle is left out.

@@ -12,10 +12,12 @@ mod reply;
 mod route;
 mod search;
 mod store;
+mod token;
 mod view;
 mod write;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::header::{CONTENT_TYPE, HOST, IF_MATCH, WWW_AUTHENTICATE};
@@ -34,10 +36,12 @@ use reply::Reply;
 use route::Interaction;
 use search::Search;
 use store::Absent;
+use token::TokenDesk;
 use write::WriteTerms;
 
 pub(crate) use identifiers::nik_number;
 pub use store::{FhirStore, InsertError};
+pub use token::{ClientAuth, OAuthClient, TOKEN_PATH};
 
 /// Where the FHIR service lives below its host.
 pub const BASE_PATH: &str = "/fhir";
@@ -57,8 +61,14 @@ pub struct FhirOptions {
     pub supports_patch: bool,
     /// Whether batch Bundles are offered, and declared.
     pub supports_batch: bool,
+    /// Whether PATCH is offered inside Bundles; otherwise such an entry is answered 501.
+    pub supports_patch_in_batch: bool,
     /// The base URL in links; made from the request's `Host` when absent.
     pub public_url: Option<String>,
+    /// How long an access token of its token endpoint lasts.
+    pub token_lifetime: Duration,
+    /// How clients of its token endpoint may show who they are.
+    pub client_auth: ClientAuth,
     /// Seeds the faults.
     pub seed: u64,
 }
@@ -69,7 +79,10 @@ impl Default for FhirOptions {
             nik_system: NIK_SYSTEM.to_owned(),
             supports_patch: true,
             supports_batch: true,
+            supports_patch_in_batch: true,
             public_url: None,
+            token_lifetime: Duration::from_secs(3600),
+            client_auth: ClientAuth::Any,
             seed: 0,
         }
     }
@@ -89,6 +102,7 @@ struct Shared {
     clock: WallClock,
     faults: RwLock<Arc<ActiveFaults>>,
     api_keys: RwLock<Vec<String>>,
+    tokens: TokenDesk,
 }
 
 /// What a request carries.
@@ -109,7 +123,8 @@ impl FhirServer {
         let store = FhirStore::new(options.nik_system.clone(), clock.clone());
         let faults = RwLock::new(Arc::new(ActiveFaults::new(FaultPlan::default(), options.seed)));
         let api_keys = RwLock::default();
-        let shared = Arc::new(Shared { options, store, stats, clock, faults, api_keys });
+        let tokens = TokenDesk::new(options.token_lifetime, options.client_auth);
+        let shared = Arc::new(Shared { options, store, stats, clock, faults, api_keys, tokens });
         Self { admin: admin::router(&shared), shared }
     }
 
@@ -139,6 +154,16 @@ impl FhirServer {
         self.shared.set_api_keys(keys.into_iter().collect());
     }
 
+    /// The OAuth2 clients that get a token; with none, nobody needs one. Tokens already given out stay good.
+    pub fn set_clients(&self, clients: impl IntoIterator<Item = OAuthClient>) {
+        self.shared.tokens.set_clients(clients.into_iter().collect());
+    }
+
+    /// Takes back every token of its token endpoint.
+    pub fn revoke_tokens(&self) {
+        self.shared.tokens.revoke_all();
+    }
+
     /// Answers one request: FHIR under [`BASE_PATH`], the simulator's own pages (`/_faults`, `/_stats`, …)
     /// beside it.
     ///
@@ -147,6 +172,11 @@ impl FhirServer {
     pub async fn call(&self, request: Request<Body>) -> Result<Response<Body>, ConnectionCut> {
         let path = request.uri().path();
         let below = path.strip_prefix(BASE_PATH).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        if path == TOKEN_PATH {
+            let (parts, body) = request.into_parts();
+            let form = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+            return self.token(&parts.method, &parts.headers, &form).await;
+        }
         let Some(below) = below else {
             let Ok(response) = self.admin.clone().oneshot(request).await;
             return Ok(response);
@@ -175,8 +205,11 @@ impl FhirServer {
         let stats = &self.shared.stats;
         if !matches!(interaction, Interaction::Metadata) && !self.shared.knows(headers) {
             stats.answered(operation, 401);
-            let reply =
-                Reply::outcome(StatusCode::UNAUTHORIZED, "login", "the API key is missing or not known");
+            let reply = Reply::outcome(
+                StatusCode::UNAUTHORIZED,
+                "login",
+                "the API key or token is missing or not known",
+            );
             let mut response = reply.into_response(&Injection::default());
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
             return Ok(response);
@@ -306,8 +339,9 @@ impl Shared {
 
     fn knows(&self, headers: &HeaderMap) -> bool {
         let keys = self.api_keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.is_empty()
-            || text_of(headers, "x-api-key").is_some_and(|sent| keys.iter().any(|key| key == sent))
+        let key_is_good = keys.is_empty()
+            || text_of(headers, "x-api-key").is_some_and(|sent| keys.iter().any(|key| key == sent));
+        key_is_good && self.tokens.lets_in(headers)
     }
 }
 

@@ -89,14 +89,18 @@ impl FhirServer {
         crate::stats::count(&self.stats().searches);
         let faults = self.faults();
         let everybody = faults.plan.ignore_search || (search.identifiers.is_empty() && search.ids.is_empty());
-        let (total, page) = if everybody { self.everybody(search) } else { self.matches(search) };
+        let (total, mut page) = if everybody { self.everybody(search) } else { self.matches(search) };
+        let stops_at = faults.plan.search_stops_at.unwrap_or(usize::MAX);
+        page.truncate(stops_at);
         let mut body = Vec::with_capacity(512 + page.len() * 1400);
-        body.extend_from_slice(br#"{"resourceType":"Bundle","type":"searchset","total":"#);
-        body.extend_from_slice(total.to_string().as_bytes());
+        body.extend_from_slice(br#"{"resourceType":"Bundle","type":"searchset""#);
+        if !faults.plan.search_without_total {
+            body.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+        }
         body.extend_from_slice(br#","link":[{"relation":"self","url":"#);
         push_text(&mut body, &search.link(base, search.offset));
         let next = search.offset + page.len();
-        if search.count > 0 && next < total {
+        if search.count > 0 && next < total && page.len() < stops_at {
             body.extend_from_slice(br#"},{"relation":"next","url":"#);
             push_text(&mut body, &search.link(base, next));
         }

@@ -1,9 +1,11 @@
 //! Whole nights in one process, each ended by the oracle [`tests::night::Scene::check`].
 
+mod batches;
 mod concurrent;
 mod conflicts;
 mod credentials;
 mod dry_run;
+mod lossless;
 mod numbers;
 mod ordinary;
 mod outages;
@@ -17,3 +19,5 @@ mod sheet;
 mod stopped;
 mod supersession;
 mod throttling;
+mod tokens;
+mod ways;

@@ -84,15 +84,37 @@ async fn a_sheet_without_rows_of_the_date_is_a_run_of_zero_rows() {
     }
 }
 
+/// What goes wrong on Google's side, and what the operator must read.
+type Trouble = (fn(&mut Scene), &'static str);
+
 #[tokio::test]
-async fn a_sheet_that_is_not_shared_stops_the_night_with_what_to_do() {
-    let scene = Scene::people(5).await;
-    scene.type_everybody(0..5, 0);
-    scene.simulators.sheets().fail_next([SheetsFailure::NotShared]);
-    let stopped = scene.night().await;
-    let Some(Halt::Stopped(reason)) = &stopped.halt else { panic!("stopped, not {:?}", stopped.halt) };
-    assert!(reason.contains("not shared") && reason.contains(simulators::CLIENT_EMAIL), "{reason}");
-    scene.night().await;
-    assert_eq!(scene.outcomes().await, [Outcome::Updated; 5]);
-    scene.check().await;
+async fn what_google_refuses_stops_the_night_with_what_to_do() {
+    let troubles: [Trouble; 6] = [
+        (|scene| scene.simulators.sheets().fail_next([SheetsFailure::NotShared]), simulators::CLIENT_EMAIL),
+        (|scene| scene.simulators.sheets().fail_next([SheetsFailure::ApiDisabled]), "https://console."),
+        (|scene| scene.simulators.clock().set_skew_ms(-3_600_000), "set this machine's clock (NTP)"),
+        (|scene| scene.set("SHEET_ID", "no-such-sheet"), "compare SHEET_ID with the sheet's address"),
+        (
+            |scene| scene.simulators.sheets().edit(|sheets| sheets.sheets[0].title = "Lembar1".into()),
+            "found: Lembar1",
+        ),
+        (|scene| scene.set("SHEET_RANGE", "Sheet1!A99:F"), "the row is empty"),
+    ];
+    for (make, expected) in troubles {
+        let mut scene = Scene::people(5).await;
+        scene.type_everybody(0..5, 0);
+        make(&mut scene);
+        let stopped = scene.night().await;
+        let Some(Halt::Stopped(reason)) = &stopped.halt else { panic!("stopped, not {:?}", stopped.halt) };
+        assert!(reason.contains(expected), "{reason}");
+        assert_eq!(scene.simulators.snapshot().writes, 0);
+        // Put right, the next start carries the run on.
+        scene.simulators.clock().set_skew_ms(0);
+        scene.set("SHEET_ID", scene.simulators.sheet_id());
+        scene.set("SHEET_RANGE", "Sheet1");
+        scene.simulators.sheets().edit(|sheets| sheets.sheets[0].title = "Sheet1".into());
+        scene.night().await;
+        assert_eq!(scene.outcomes().await, [Outcome::Updated; 5]);
+        scene.check().await;
+    }
 }

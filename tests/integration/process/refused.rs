@@ -48,6 +48,29 @@ const REFUSALS: &[Refusal] = &[
         ..PLAIN
     },
     Refusal {
+        settings: &[("FHIR_AUTH", "oauth2")],
+        named: &["FHIR_TOKEN_URL", "FHIR_AUTH asks for it (oauth2)"],
+        ..PLAIN
+    },
+    Refusal {
+        settings: &[("FHIR_AUTH", "oauth2"), ("FHIR_TOKEN_URL", "http://localhost/token")],
+        named: &["FHIR_CLIENT_ID"],
+        ..PLAIN
+    },
+    Refusal {
+        settings: &[
+            ("FHIR_AUTH", "api-key,oauth2"),
+            ("FHIR_TOKEN_URL", "http://localhost/token"),
+            ("FHIR_CLIENT_ID", "x"),
+            ("FHIR_CLIENT_SECRET", LITERAL),
+        ],
+        named: &["FHIR_CLIENT_SECRET", "file:"],
+        ..PLAIN
+    },
+    Refusal { settings: &[("FHIR_AUTH", "bearer,oauth2")], named: &["FHIR_AUTH", "api-key,oauth2"], ..PLAIN },
+    Refusal { settings: &[("FHIR_WRITE", "post")], named: &["FHIR_WRITE", "put, patch, auto"], ..PLAIN },
+    Refusal { settings: &[("FHIR_BATCH", "50")], named: &["FHIR_BATCH", "off, on, auto"], ..PLAIN },
+    Refusal {
         settings: &[("FHIR_API_KEY", LITERAL)],
         named: &["FHIR_API_KEY", "file:", "vault://"],
         ..PLAIN

@@ -153,6 +153,26 @@ impl Scene {
         self.simulators.sheets().edit(|spreadsheet| *spreadsheet = Spreadsheet::of(sheet));
     }
 
+    /// Adds a Patient of somebody outside the population, with this NIK among its identifiers.
+    ///
+    /// # Panics
+    /// The simulator does not take it.
+    pub fn add_patient(&mut self, nik: String, patient: Value) {
+        self.simulators.store().insert(patient).expect("a Patient with an id of its own");
+        let stored = self.simulators.store().patient_by_nik(&nik);
+        self.before.insert(nik, stored);
+    }
+
+    /// Types rows of [`DATE`] from NIKs and numbers as they are.
+    pub fn type_pairs(&self, pairs: impl IntoIterator<Item = (String, String)>) {
+        let header = simulators::HEADER.map(SheetCell::text).to_vec();
+        let typed = pairs
+            .into_iter()
+            .map(|(nik, number)| [nik, String::new(), number, DATE.to_owned()].map(SheetCell::text).to_vec());
+        let sheet = Sheet::new("Sheet1", std::iter::once(header).chain(typed).collect());
+        self.simulators.sheets().edit(|spreadsheet| *spreadsheet = Spreadsheet::of(sheet));
+    }
+
     /// Types one row each for so many people, with their `which`th new number, dated [`DATE`].
     pub fn type_everybody(&self, people: std::ops::Range<usize>, which: u64) {
         self.type_rows(&people.map(|person| (person, which, DATE)).collect::<Vec<_>>());
@@ -297,6 +317,7 @@ fn quick() -> Tuning {
         batch: BatchTerms { linger: ms(2), ..BatchTerms::default() },
         breaker: BreakerTerms { patience: ms(300), ..BreakerTerms::default() },
         pause: PauseTerms { first: ms(50), most: ms(200), look: ms(20), ..PauseTerms::default() },
+        gather: worker::GatherTerms::default(),
         first_retry: ms(20),
         longest_retry: Duration::from_secs(2),
         lease_margin: Duration::from_secs(60),

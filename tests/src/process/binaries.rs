@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// SEKMET, once `scripts/install-sekmet` has run.
 pub const SEKMET: &str = ".venv/bin/sekmet";
 
+/// The Python that has gspread, once `scripts/install-gspread` has run.
+pub const PYTHON: &str = ".venv/bin/python";
+
 /// A program of this workspace, of the same profile as the running test.
 ///
 /// # Panics

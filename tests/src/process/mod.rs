@@ -13,11 +13,11 @@ mod sekmet;
 mod site;
 mod terminal;
 
-pub use binaries::{SEKMET, binary, in_repository};
+pub use binaries::{PYTHON, SEKMET, binary, in_repository};
 pub use child::{Finished, Running, Sign};
 pub use cluster::Cluster;
 pub use leaks::Secrets;
 pub use reports::{ROW_FIELDS, check_night, check_report, check_row, counts};
-pub use sekmet::Sekmet;
+pub use sekmet::{CLIENT, Sekmet, SekmetOptions};
 pub use site::{API_KEY, DATE, Site, mixed, run_id};
 pub use terminal::in_terminal;

@@ -86,7 +86,7 @@ fn check_body(operation: Operation, status: u16, value: &Value, sent: &Sent) -> 
             (None, Operation::Update) => Ok(()),
             (None, _) => Err(explained(value)),
         },
-        (Some("Bundle"), Operation::Search | Operation::Canary) => {
+        (Some("Bundle"), Operation::Search | Operation::SearchMany | Operation::Canary) => {
             let entries = value.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             for resource in entries.iter().filter_map(|entry| entry.get("resource")) {
                 if resource.get("resourceType").and_then(Value::as_str) == Some("OperationOutcome")
@@ -98,7 +98,7 @@ fn check_body(operation: Operation, status: u16, value: &Value, sent: &Sent) -> 
             Ok(())
         }
         (Some("Patient"), Operation::Read | Operation::Update) => Ok(()),
-        (Some("CapabilityStatement"), Operation::Metadata) => Ok(()),
+        (Some("CapabilityStatement"), Operation::Metadata) | (Some("Bundle"), Operation::Bundle) => Ok(()),
         // A list of {ruleNumber, message}, or a gateway's error object.
         (None, _) if !Explanation::of_json(value, sent).as_str().is_empty() => Err(explained(value)),
         // Nothing says that the write failed, and nothing that it did not.

@@ -1,4 +1,4 @@
-//! What is sent to be let in: an API key, a bearer token, or both; replaceable while requests are in flight.
+//! What is sent to be let in: an API key, a bearer token given or got, or both; replaceable while requests are in flight.
 //!
 //! Where secrets come from and when they are resolved again is the caller's business.
 
@@ -17,15 +17,16 @@ pub enum Credential {
     ApiKey(SecretString),
     /// `FHIR_TOKEN`, sent as `Authorization: Bearer …`.
     Bearer(SecretString),
+    /// An access token got from `FHIR_TOKEN_URL`, sent likewise.
+    Access(SecretString),
 }
 
 impl Credential {
     fn header(&self) -> Result<(HeaderName, HeaderValue), BadSecret> {
         let (name, text, variable) = match self {
             Self::ApiKey(key) => (API_KEY, key.expose_secret().to_owned(), "FHIR_API_KEY"),
-            Self::Bearer(token) => {
-                (header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()), "FHIR_TOKEN")
-            }
+            Self::Bearer(token) => (header::AUTHORIZATION, bearer(token), "FHIR_TOKEN"),
+            Self::Access(token) => (header::AUTHORIZATION, bearer(token), "the token of FHIR_TOKEN_URL"),
         };
         let mut value = HeaderValue::from_str(&text).map_err(|_| BadSecret::Unsendable { variable })?;
         value.set_sensitive(true);
@@ -34,9 +35,13 @@ impl Credential {
 
     fn secret(&self) -> &SecretString {
         match self {
-            Self::ApiKey(secret) | Self::Bearer(secret) => secret,
+            Self::ApiKey(secret) | Self::Bearer(secret) | Self::Access(secret) => secret,
         }
     }
+}
+
+fn bearer(token: &SecretString) -> String {
+    format!("Bearer {}", token.expose_secret())
 }
 
 /// A credential that cannot be used.

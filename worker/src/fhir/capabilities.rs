@@ -1,9 +1,13 @@
 //! What the server's CapabilityStatement says it can do, and what we do by it.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use serde_json::Value;
-use shared::settings::FhirWrite;
+use shared::error_chain;
+use shared::settings::{FhirBatch, FhirWrite};
+
+use super::failure::Failure;
 
 const JSON_PATCH: &str = "application/json-patch+json";
 
@@ -12,40 +16,61 @@ const JSON_PATCH: &str = "application/json-patch+json";
 pub(super) struct Offers {
     /// JSON Patch of a Patient.
     pub patch: bool,
+    /// Bundles of type `batch`.
+    pub batch: bool,
 }
 
 impl Offers {
     /// Reads a CapabilityStatement (FHIR R4, CapabilityStatement): `patch` must be among the Patient's
-    /// interactions, and JSON among the formats of patches.
+    /// interactions, and JSON among the formats of patches; `batch` among the interactions of the whole.
     pub fn of(statement: &Value) -> Self {
         let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned();
         let servers = list(statement, "rest").unwrap_or_default();
-        let servers = servers.iter().filter(|rest| rest["mode"] != "client");
-        let mut resources = servers.flat_map(|rest| list(rest, "resource").unwrap_or_default());
-        let patches = resources.any(|resource| {
-            let interactions = list(&resource, "interaction").unwrap_or_default();
-            resource["type"] == "Patient" && interactions.iter().any(|it| it["code"] == "patch")
-        });
+        let servers = || servers.iter().filter(|rest| rest["mode"] != "client");
+        let declares = |of: &Value, code: &str| {
+            list(of, "interaction").unwrap_or_default().iter().any(|interaction| interaction["code"] == code)
+        };
+        let mut resources = servers().flat_map(|rest| list(rest, "resource").unwrap_or_default());
+        let patches = resources.any(|resource| resource["type"] == "Patient" && declares(&resource, "patch"));
         let formats = list(statement, "patchFormat").unwrap_or_default();
-        Self { patch: patches && formats.iter().any(|format| format == JSON_PATCH) }
+        Self {
+            patch: patches && formats.iter().any(|format| format == JSON_PATCH),
+            batch: servers().any(|rest| declares(rest, "batch")),
+        }
     }
 }
 
-/// How we write: as the settings say, or as the server offers once that is known.
+/// Searches for many in a row that came to nothing before no more are tried.
+const VAIN: u32 = 3;
+
+/// How we ask and write: as the settings say, or as the server offers once that is known; and, of requests for many
+/// rows, no more of what it turned out not to take.
 #[derive(Debug)]
 pub(super) struct Choice {
     write: FhirWrite,
+    batch: FhirBatch,
     offers: OnceLock<Offers>,
+    searches_in_vain: AtomicU32,
+    no_bundles: AtomicBool,
+    no_patches_in_bundles: AtomicBool,
 }
 
 impl Choice {
-    pub fn new(write: FhirWrite) -> Self {
-        Self { write, offers: OnceLock::new() }
+    pub fn new(write: FhirWrite, batch: FhirBatch) -> Self {
+        Self {
+            write,
+            batch,
+            offers: OnceLock::new(),
+            searches_in_vain: AtomicU32::new(0),
+            no_bundles: AtomicBool::new(false),
+            no_patches_in_bundles: AtomicBool::new(false),
+        }
     }
 
     /// Whether the server has to be asked first.
     pub fn is_open(&self) -> bool {
-        self.write == FhirWrite::Auto && self.offers.get().is_none()
+        let asks = self.write == FhirWrite::Auto || self.batch == FhirBatch::Auto;
+        asks && self.offers.get().is_none()
     }
 
     /// Settles it, once: what one row was promised holds for all.
@@ -58,6 +83,51 @@ impl Choice {
             FhirWrite::Put => false,
             FhirWrite::Patch => true,
             FhirWrite::Auto => self.offers.get().is_some_and(|offers| offers.patch),
+        }
+    }
+
+    pub fn searches_many(&self) -> bool {
+        self.batches() && self.searches_in_vain.load(Ordering::Relaxed) < VAIN
+    }
+
+    pub fn writes_in_bundles(&self) -> bool {
+        let no_patches = self.no_patches_in_bundles.load(Ordering::Relaxed);
+        self.batches() && !self.no_bundles.load(Ordering::Relaxed) && !(no_patches && self.writes_by_patch())
+    }
+
+    /// Notes whether a search for many told anything.
+    pub fn note_search_of_many(&self, told: bool) {
+        if told {
+            self.searches_in_vain.store(0, Ordering::Relaxed);
+        } else if self.searches_in_vain.fetch_add(1, Ordering::Relaxed) + 1 == VAIN {
+            tracing::warn!(
+                "the FHIR server's answers to searches for many Patients cannot be relied on; searching one by one"
+            );
+        }
+    }
+
+    /// Notes that the server takes no Bundles.
+    pub fn refuse_bundles(&self, failure: &Failure) {
+        if !self.no_bundles.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                error = error_chain(failure),
+                "the FHIR server does not take Bundles; writing one by one"
+            );
+        }
+    }
+
+    /// Notes that the server takes Bundles, but no patches in them.
+    pub fn refuse_patches_in_bundles(&self) {
+        if !self.no_patches_in_bundles.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the FHIR server does not take patches in Bundles; writing one by one");
+        }
+    }
+
+    fn batches(&self) -> bool {
+        match self.batch {
+            FhirBatch::Off => false,
+            FhirBatch::On => true,
+            FhirBatch::Auto => self.offers.get().is_some_and(|offers| offers.batch),
         }
     }
 }
@@ -80,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_needs_both_the_interaction_and_the_format() {
+    fn a_patch_needs_both_the_interaction_and_the_format_and_a_batch_its_own() {
         let json_patch = json!(["application/fhir+json", JSON_PATCH]);
         for (interactions, formats, offered) in [
             (&["read", "patch"][..], json_patch.clone(), true),
@@ -93,6 +163,10 @@ mod tests {
         let mut as_client = statement(&["patch"], &json_patch);
         as_client["rest"][0]["mode"] = "client".into();
         assert_eq!(Offers::of(&as_client), Offers::default(), "what it can ask of others is not offered");
+        assert!(!Offers::of(&statement(&["batch"], &json_patch)).batch, "of a Patient it means nothing");
+        let mut batching = statement(&["read"], &Value::Null);
+        batching["rest"][0]["interaction"] = json!([{ "code": "transaction" }, { "code": "batch" }]);
+        assert_eq!(Offers::of(&batching), Offers { patch: false, batch: true });
         for nothing in [json!({}), json!([]), json!({ "rest": "none" })] {
             assert_eq!(Offers::of(&nothing), Offers::default());
         }
@@ -106,12 +180,23 @@ mod tests {
             (FhirWrite::Auto, true, true),
             (FhirWrite::Auto, false, false),
         ] {
-            let choice = Choice::new(write);
+            let choice = Choice::new(write, FhirBatch::Off);
             assert_eq!(choice.is_open(), write == FhirWrite::Auto);
-            choice.settle(Offers { patch: offered });
-            choice.settle(Offers { patch: !offered });
+            choice.settle(Offers { patch: offered, batch: false });
+            choice.settle(Offers { patch: !offered, batch: true });
             assert!(!choice.is_open());
             assert_eq!(choice.writes_by_patch(), patches, "{write}, {offered}");
+        }
+        for (batch, offered, batches) in [
+            (FhirBatch::Off, true, false),
+            (FhirBatch::On, false, true),
+            (FhirBatch::Auto, true, true),
+            (FhirBatch::Auto, false, false),
+        ] {
+            let choice = Choice::new(FhirWrite::Put, batch);
+            assert_eq!(choice.is_open(), batch == FhirBatch::Auto);
+            choice.settle(Offers { patch: false, batch: offered });
+            assert_eq!((choice.searches_many(), choice.writes_in_bundles()), (batches, batches), "{batch}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The five things asked of a FHIR server, one HTTP request each.
+//! What is asked of a FHIR server for one row, one HTTP request each; for many rows at once, see `many`.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,12 +25,12 @@ use super::transport::Transport;
 /// Most pages of one search that are looked at. A NIK has one Patient, or a few by mistake.
 const MAX_PAGES: u32 = 20;
 
-const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
+pub(super) const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
 const JSON_PATCH: HeaderValue = HeaderValue::from_static("application/json-patch+json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-const PREFER: header::HeaderName = header::HeaderName::from_static("prefer");
+pub(super) const PREFER: header::HeaderName = header::HeaderName::from_static("prefer");
 const STRICT: HeaderValue = HeaderValue::from_static("handling=strict");
-const MINIMAL: HeaderValue = HeaderValue::from_static("return=minimal");
+pub(super) const MINIMAL: HeaderValue = HeaderValue::from_static("return=minimal");
 
 /// What a request is for; travels among its extensions, so that a layer can measure by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,10 @@ pub enum Operation {
     Update,
     /// The search for an impossible NIK.
     Canary,
+    /// The search for many NIKs, or one of its further pages.
+    SearchMany,
+    /// A Bundle of many writes.
+    Bundle,
     /// The read of the CapabilityStatement.
     Metadata,
 }
@@ -55,6 +59,8 @@ impl Operation {
             Self::Read => "read",
             Self::Update => "update",
             Self::Canary => "canary",
+            Self::SearchMany => "search_many",
+            Self::Bundle => "bundle",
             Self::Metadata => "metadata",
         }
     }
@@ -99,16 +105,16 @@ pub enum Canary {
 /// A client of one FHIR server; shared by reference between tasks.
 pub struct FhirClient {
     transport: Transport,
-    auth: Auth,
-    clock: Clock,
+    pub(super) auth: Auth,
+    pub(super) clock: Clock,
     timeout: Duration,
     /// Ends in a slash.
-    base: Url,
-    system: String,
+    pub(super) base: Url,
+    pub(super) system: String,
     /// `identifier=SYSTEM|` percent-encoded; a NIK, being digits, goes behind it as it is.
-    identifier_query: String,
+    pub(super) identifier_query: String,
     search_by_post: bool,
-    choice: Choice,
+    pub(super) choice: Choice,
 }
 
 impl fmt::Debug for FhirClient {
@@ -151,7 +157,7 @@ impl FhirClient {
             base,
             system: config.identifier_system.clone(),
             search_by_post: config.search_by_post,
-            choice: Choice::new(config.write),
+            choice: Choice::new(config.write, config.batch),
         })
     }
 
@@ -187,7 +193,7 @@ impl FhirClient {
             if *requests == MAX_PAGES {
                 return Err(Failure::unexpected(200, "the search result does not end after 20 pages"));
             }
-            request = strict(get(Operation::Search, self.same_server(&next)?));
+            request = self.next_page(Operation::Search, &next)?;
         }
     }
 
@@ -239,6 +245,16 @@ impl FhirClient {
         self.choice.writes_by_patch()
     }
 
+    /// Whether many searches may go into one.
+    pub fn searches_many(&self) -> bool {
+        self.choice.searches_many()
+    }
+
+    /// Whether many writes may go into one Bundle.
+    pub fn writes_in_bundles(&self) -> bool {
+        self.choice.writes_in_bundles()
+    }
+
     /// Whether a setting leaves something to the CapabilityStatement, which was not read yet.
     pub fn wants_capabilities(&self) -> bool {
         self.choice.is_open()
@@ -272,7 +288,14 @@ impl FhirClient {
     }
 
     fn search_request(&self, operation: Operation, nik: &Nik) -> Result<Request<Bytes>, Failure> {
-        let query = format!("{}{}", self.identifier_query, nik.expose());
+        self.search_by(operation, format!("{}{}", self.identifier_query, nik.expose()))
+    }
+
+    pub(super) fn next_page(&self, operation: Operation, link: &str) -> Result<Request<Bytes>, Failure> {
+        Ok(strict(get(operation, self.same_server(link)?)))
+    }
+
+    pub(super) fn search_by(&self, operation: Operation, query: String) -> Result<Request<Bytes>, Failure> {
         if !self.search_by_post {
             return Ok(strict(get(operation, uri(&format!("{}Patient?{query}", self.base))?)));
         }
@@ -301,7 +324,7 @@ impl FhirClient {
     }
 
     /// Sends a request whose answer must have a body.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         operation: Operation,
         request: Request<Bytes>,
@@ -344,6 +367,6 @@ fn strict(mut request: Request<Bytes>) -> Request<Bytes> {
 }
 
 /// The parser's error is dropped: it could quote the text, which may have the NIK in it.
-fn uri(text: &str) -> Result<Uri, Failure> {
+pub(super) fn uri(text: &str) -> Result<Uri, Failure> {
     text.parse().map_err(|_| Failure::unexpected(200, "an address on this server cannot be used"))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use shared::settings::FhirWrite;
+use shared::settings::{FhirBatch, FhirWrite};
 
 use super::auth::{BadSecret, Credential};
 use super::failure::Cause;
@@ -25,6 +25,8 @@ pub struct FhirConfig {
     pub search_by_post: bool,
     /// `FHIR_WRITE`: how a Patient is written.
     pub write: FhirWrite,
+    /// `FHIR_BATCH`: whether many rows may go into one request.
+    pub batch: FhirBatch,
     /// `FHIR_MAX_CONCURRENCY`: as many connections are kept alive while idle.
     pub max_concurrency: usize,
     /// `CA_FILE`: PEM roots added to the system's.
@@ -44,6 +46,7 @@ impl fmt::Debug for FhirConfig {
             .field("timeout", &self.timeout)
             .field("credentials", &self.credentials)
             .field("write", &self.write)
+            .field("batch", &self.batch)
             .field("search_by_post", &self.search_by_post)
             .field("max_concurrency", &self.max_concurrency)
             .field("ca_file", &self.ca_file)

@@ -107,6 +107,25 @@ impl Failure {
         )
     }
 
+    /// Of a request for many rows that failed as a whole: the same for one of them, where it holds for each. The
+    /// others say nothing about a row: whatever is wrong with a request for many need not be with one of its own.
+    pub fn of_each(&self) -> Option<Self> {
+        match self {
+            Self::Throttled { status, retry_after } => {
+                Some(Self::Throttled { status: *status, retry_after: *retry_after })
+            }
+            Self::Unauthorized { generation, text } => {
+                Some(Self::Unauthorized { generation: *generation, text: text.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the server refuses what was asked, and would again.
+    pub(super) fn is_for_the_request(&self) -> bool {
+        matches!(self, Self::Rejected { .. } | Self::Forbidden { .. } | Self::Gone { .. })
+    }
+
     /// Whether a patch that failed so may have met another telecom than it was made for. Servers answer a failed
     /// `test` with 400 or 422 as well as with 409 or 412, so only another read tells it from a refusal.
     pub fn may_be_failed_test(&self) -> bool {

@@ -112,7 +112,7 @@ pub(super) fn matches(bundle: &mut Value) -> Result<Vec<Value>, Failure> {
     Ok(resources)
 }
 
-fn next_link(bundle: &Value) -> Option<String> {
+pub(super) fn next_link(bundle: &Value) -> Option<String> {
     let links = bundle.get("link")?.as_array()?;
     let next = links.iter().find(|link| link.get("relation").and_then(Value::as_str) == Some("next"))?;
     next.get("url")?.as_str().map(str::to_owned)

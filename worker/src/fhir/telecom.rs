@@ -37,6 +37,7 @@ pub struct Edit {
 }
 
 /// A write of one Patient, bound to the version it was made from.
+#[derive(Clone)]
 pub struct Change {
     /// Whom it is for.
     pub id: PatientId,

@@ -50,6 +50,20 @@ const MAX_CONNECT: Duration = Duration::from_secs(10);
 /// # Errors
 /// A CA file, proxy or TLS setting that cannot be used.
 pub fn reqwest_transport(config: &FhirConfig) -> Result<Transport, BadConfig> {
+    let is_https = config.base()?.scheme() == "https";
+    transport_of(config, is_https)
+}
+
+/// The same towards a token endpoint, which may be on another host.
+///
+/// # Errors
+/// As [`reqwest_transport`].
+pub fn token_transport(config: &FhirConfig, token_url: &str) -> Result<Transport, BadConfig> {
+    let config = FhirConfig { max_concurrency: 1, ..config.clone() };
+    transport_of(&config, !token_url.starts_with("http:"))
+}
+
+fn transport_of(config: &FhirConfig, is_https: bool) -> Result<Transport, BadConfig> {
     // An error means that the process has a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -67,12 +81,11 @@ pub fn reqwest_transport(config: &FhirConfig) -> Result<Transport, BadConfig> {
         let except = config.no_proxy.as_deref().and_then(NoProxy::from_string);
         builder = builder.proxy(Proxy::https(proxy).map_err(|_| BadConfig::Proxy)?.no_proxy(except));
     }
-    if config.base()?.scheme() == "http" {
+    builder = match is_https {
+        true => builder.tls_certs_merge(extra_roots(config)?),
         // TLS is never spoken then; without this, building fails where the system has no roots (slim images).
-        builder = builder.tls_certs_only([]);
-    } else {
-        builder = builder.tls_certs_merge(extra_roots(config)?);
-    }
+        false => builder.tls_certs_only([]),
+    };
     let client = builder.build().map_err(|error| BadConfig::Client(error.into()))?;
     Ok(Transport::new(tower::service_fn(move |request| exchange(client.clone(), request))))
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 /// Operation classes whose latencies are kept apart; a higher class counts as the last.
-pub(super) const CLASSES: usize = 4;
+pub(super) const CLASSES: usize = 6;
 
 /// Size of the first cohort, which gives the first baseline: the initial level, nothing has grown yet.
 const FIRST_COHORT: u32 = 16;

@@ -60,7 +60,7 @@ pub struct Sample {
     /// What the answer says.
     pub verdict: Verdict,
     /// Operation class, whose latencies are compared among themselves: 0 search, 1 read, 2 write, 3 anything
-    /// else; higher ones count as 3.
+    /// else, 4 search for many, 5 write of many; higher ones count as 5.
     pub class: usize,
 }
 

@@ -93,6 +93,9 @@ impl Fault {
             // A body that cannot be read says nothing final, whatever its status: it may be a proxy's.
             _ if !body.is_googles() => Self::Transient { cause: TransientFault::Status(status), retry_after },
             400 if body.message.contains("exceeds grid limits") => Self::BeyondGrid,
+            400 if body.message.starts_with("Unable to parse range") => {
+                Self::Final(SourceError::RangeRefused { message: shown(body.message, 300, 8) })
+            }
             400 if body.message.contains("not supported for this document") => {
                 Self::Final(SourceError::OfficeFile)
             }

@@ -10,6 +10,7 @@ mod niks;
 mod phones;
 mod properties;
 mod rows;
+mod unlisted;
 
 const NIK: &str = "3171234567890001";
 const PHONE: &str = "081234567890";

@@ -1,6 +1,7 @@
 //! The client against scripted answers; `sockets` alone opens any.
 
 mod classification;
+mod many;
 mod patients;
 mod requests;
 mod search;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::{Nik, PhoneNumber};
-use shared::settings::{FhirWrite, PreviousNumber};
+use shared::settings::{FhirBatch, FhirWrite, PreviousNumber};
 
 use super::*;
 
@@ -45,6 +46,7 @@ fn config(base_url: &str) -> FhirConfig {
         credentials: vec![Credential::ApiKey("key-one".into())],
         search_by_post: false,
         write: FhirWrite::Put,
+        batch: FhirBatch::Off,
         max_concurrency: 4,
         ca_file: None,
         https_proxy: None,

@@ -48,6 +48,10 @@ async fn what_a_token_endpoint_stumbles_over_passes_too() {
     stub.sheet().token_answers.extend(stumbles);
     assert_eq!(read(config(&stub)).await.unwrap().1.rows_read, 2);
     assert_eq!(stub.sheet().tokens, 3);
+
+    let stub = Stub::start(cells(2)).await;
+    stub.sheet().token_answers.push_back(answer(400, recorded("tokeninfo-stale_400.json")));
+    assert_eq!(read(config(&stub)).await.unwrap().1.rows_read, 2);
 }
 
 #[tokio::test]
@@ -108,6 +112,12 @@ async fn what_does_not_pass_is_explained() {
             recorded("sheets-spreadsheets-get-bad-field-mask_400.json"),
             "status 400: Request contains an invalid argument.",
         ),
+        (
+            400,
+            recorded("sheets-spreadsheets-get-nonexistent-range_400.json"),
+            "SHEET_RANGE names: Unable to parse range: NOPE!A5:F15; if the tab was renamed",
+        ),
+        (400, recorded("tokeninfo-stale_400.json"), "in 3 attempts"),
         (
             400,
             error(400, "FAILED_PRECONDITION", "This operation is not supported for this document"),

@@ -76,6 +76,15 @@ async fn failures_that_pass_leave_no_trace() {
 }
 
 #[tokio::test]
+async fn a_tab_renamed_while_it_is_read_is_explained() {
+    let simulators = start("Sheet1", 12_000).await;
+    simulators.sheets().edit_after_batch_get(2, |spreadsheet| spreadsheet.sheets[0].title = "Lembar1".into());
+    let error = read(settings(&simulators, "Sheet1")).await.err().unwrap();
+    assert!(error.is_systemic(), "{error}");
+    assert!(error.to_string().contains("Unable to parse range: 'Sheet1'!A"), "{error}");
+}
+
+#[tokio::test]
 async fn what_does_not_pass_names_the_remedy() {
     let simulators = start("Sheet1", 5).await;
     for (failure, expected) in [
@@ -86,6 +95,12 @@ async fn what_does_not_pass_names_the_remedy() {
         let error = read(settings(&simulators, "Sheet1")).await.err().unwrap();
         assert!(error.to_string().contains(expected), "{error}");
     }
+    for skew in [-3_600_000, 3_700_000] {
+        simulators.clock().set_skew_ms(skew);
+        let error = read(settings(&simulators, "Sheet1")).await.err().unwrap();
+        assert!(error.to_string().contains("set this machine's clock (NTP)"), "{error}");
+    }
+    simulators.clock().set_skew_ms(0);
     let error = read(settings(&simulators, "Lembar1")).await.err().unwrap();
     assert!(matches!(&error, SourceError::TabMissing { found, .. } if found == &["Sheet1"]), "{error}");
 }
