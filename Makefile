@@ -41,6 +41,7 @@ bins:
 # A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them.
 others:
 	scripts/install-sekmet
+	scripts/install-gspread
 
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).
 services:
