@@ -6,8 +6,8 @@ use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, LAST_MODIFIED, LOCATION, RET
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use simulators::{
-    Capacity, FaultPlan, Latency, NIK_SYSTEM, Operation, PatientFault, Population, Rate, ResourceView,
-    Simulators, SimulatorsConfig, SlowBody,
+    Capacity, ClientAuth, FaultPlan, FhirOptions, Latency, NIK_SYSTEM, OAuthClient, Operation, PatientFault,
+    Population, Rate, ResourceView, Simulators, SimulatorsConfig, SlowBody,
 };
 
 struct Fixture {
@@ -363,4 +363,64 @@ async fn capacity_and_latency_follow_the_paused_clock() {
         .iter()
         .fold((0, 0), |sum, second| (sum.0 + second.accepted, sum.1 + second.rejected));
     assert_eq!(sums, (accepted + 1, 1000 - accepted));
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_where_there_are_clients_and_each_way_of_asking_can_be_barred() {
+    for (client_auth, basic, post) in
+        [(ClientAuth::Any, 200, 200), (ClientAuth::Basic, 200, 401), (ClientAuth::Post, 401, 200)]
+    {
+        let fhir = FhirOptions { client_auth, ..FhirOptions::default() };
+        let fixture = Fixture::with(SimulatorsConfig { fhir, ..SimulatorsConfig::default() }).await;
+        let any = format!("Patient?identifier={NIK_SYSTEM}%7C0000000000000000");
+        assert_eq!(fixture.get(&any).await.0, 200, "open");
+        let (id, secret) = ("a client".to_owned(), "s:e+c".to_owned());
+        fixture.simulators.fhir().set_clients([OAuthClient { id: id.clone(), secret: secret.clone() }]);
+        assert_eq!(fixture.get(&any).await.0, 401);
+
+        let ask = || fixture.client.post(fixture.simulators.fhir_token_url());
+        let grant = ("grant_type", "client_credentials");
+        let header =
+            ask().basic_auth("a+client", Some("s%3Ae%2Bc")).form(&[grant]).send().await.expect("an answer");
+        let form = ask().form(&[grant, ("client_id", &id), ("client_secret", &secret)]);
+        let form = form.send().await.expect("an answer");
+        assert_eq!((header.status().as_u16(), form.status().as_u16()), (basic, post));
+        let granted = if basic == 200 { header } else { form };
+        let token = granted.json::<Value>().await.expect("JSON")["access_token"].clone();
+        let search =
+            || fixture.client.get(fixture.url(&any)).bearer_auth(token.as_str().expect("text")).send();
+        assert_eq!(search().await.expect("an answer").status(), 200);
+        fixture.simulators.fhir().revoke_tokens();
+        assert_eq!(search().await.expect("an answer").status(), 401);
+        let other = ask().form(&[("grant_type", "password")]).send().await.expect("an answer");
+        assert_eq!(other.status(), 400);
+    }
+}
+
+#[tokio::test]
+async fn a_search_can_stop_short_and_hide_its_total_and_if_match_be_ignored() {
+    let fixture = Fixture::start().await;
+    let niks = fixture
+        .population
+        .regular()
+        .map(|person| format!("{NIK_SYSTEM}%7C{}", fixture.population.nik(person)));
+    let niks: Vec<String> = niks.take(15).collect();
+    let path = format!("Patient?identifier={}", niks.join("%2C"));
+    let shown = async || {
+        let bundle = fixture.get(&path).await.1;
+        let next =
+            bundle["link"].as_array().is_some_and(|links| links.iter().any(|it| it["relation"] == "next"));
+        (bundle["entry"].as_array().map_or(0, Vec::len), bundle["total"].clone(), next)
+    };
+    fixture.simulators.set_faults(FaultPlan { search_stops_at: Some(10), ..FaultPlan::default() });
+    assert_eq!(shown().await, (10, json!(15), false));
+    fixture.simulators.set_faults(FaultPlan { search_without_total: true, ..FaultPlan::default() });
+    assert_eq!(shown().await, (15, Value::Null, false));
+
+    let (id, patient) = fixture.patient(fixture.population.regular().start).await;
+    let stale =
+        async || fixture.put(&id, Some("W/\"7\""), &patient).await.expect("an answer").status().as_u16();
+    assert_eq!(stale().await, 412);
+    fixture.simulators.set_faults(FaultPlan { ignore_if_match: true, ..FaultPlan::default() });
+    assert_eq!(stale().await, 200);
 }

@@ -1,6 +1,9 @@
-//! What rows ask together: searches for many NIKs, and Bundles of many writes.
+//! What rows ask together: searches for many NIKs, and Bundles of many writes. How a row asks either way, with
+//! others or alone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use shared::domain::Nik;
 
@@ -8,7 +11,7 @@ use crate::fhir::{Change, Failure, FhirClient, Found, Operation, Written};
 use crate::gather::{GatherTerms, Gatherer, Outcome, Question, Told};
 use crate::limiter::{Limiter, Sample, Verdict};
 use crate::pause::Pause;
-use crate::server::verdict;
+use crate::server::{Account, LEASE_RAN_OUT, Server, Stop, verdict};
 
 /// Both kinds.
 pub(crate) struct Many {
@@ -54,6 +57,87 @@ impl Many {
             write(writer.clone(), changes)
         });
         Self { searches, writes, most: terms.most }
+    }
+}
+
+impl Server {
+    /// Searches a row's NIK, together with others' where that is possible.
+    pub async fn search(&self, account: &mut Account, nik: &Nik) -> Result<Found, Stop> {
+        if self.client.searches_many() {
+            match self.ask_with_others(&self.many.searches, account, Operation::Search, nik, |_| {}).await {
+                // Whoever was not found for sure is searched alone.
+                Err(Stop::Unsaid) => {}
+                searched => return searched,
+            }
+        }
+        let search = || async {
+            let search = self.client.search(nik).await;
+            (search.found, search.requests)
+        };
+        self.ask(account, Operation::Search, search).await
+    }
+
+    /// Writes a row's change, together with others' unless it has to be `alone`. `wrote` becomes true where it went
+    /// through, or may have.
+    pub async fn update(
+        &self,
+        account: &mut Account,
+        change: &Change,
+        alone: bool,
+        wrote: &AtomicBool,
+    ) -> Result<Written, Stop> {
+        let note = |written: &Result<Written, Failure>| {
+            let may_be = written.as_ref().map_or_else(Failure::leaves_write_in_doubt, |_| true);
+            wrote.fetch_or(may_be, Ordering::Relaxed);
+        };
+        if !alone && self.client.writes_in_bundles() {
+            let written =
+                self.ask_with_others(&self.many.writes, account, Operation::Update, change, note).await;
+            wrote.fetch_or(matches!(written, Err(Stop::Unsaid)), Ordering::Relaxed);
+            return written;
+        }
+        let request = || async {
+            let written = self.client.update(change).await;
+            note(&written);
+            (written, 1)
+        };
+        self.ask(account, Operation::Update, request).await
+    }
+
+    /// As [`ask`](Self::ask), of a question that goes out together with others'.
+    async fn ask_with_others<Q: Question + Clone, T: Send + 'static>(
+        &self,
+        gatherer: &Gatherer<Q, T>,
+        account: &mut Account,
+        operation: Operation,
+        question: &Q,
+        note: impl Fn(&Result<T, Failure>),
+    ) -> Result<T, Stop> {
+        let mut renewed = false;
+        loop {
+            self.let_in().await?;
+            let (result, requests) = match gatherer.ask(question.clone(), account.deadline).await {
+                Told::Answered(result, requests) => (result, requests),
+                Told::Unsaid(requests) => {
+                    account.requests += requests;
+                    return Err(Stop::Unsaid);
+                }
+                Told::TooLate => return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into())),
+                Told::Paused => return Err(Stop::Paused),
+            };
+            account.requests += requests;
+            note(&result);
+            if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Rows that one request may serve. One where only half of a row's way is gathered: on the other half more
+    /// rows in hand would only wait in line, each with its lease running.
+    pub fn rows_per_request(&self) -> usize {
+        let gathers = self.client.searches_many() && self.client.writes_in_bundles();
+        if gathers { self.many.most } else { 1 }
     }
 }
 

@@ -2,13 +2,11 @@
 //! its failure means for the row and for everybody.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use shared::domain::Nik;
 use shared::error_chain;
 use shared::ledger::{Gate, GateKind, RowKey};
 use shared::retry::RetryPolicy;
@@ -16,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::breaker::{Blame, Breaker, BreakerTerms, Kind};
 use crate::credentials::Credentials;
-use crate::fhir::{Canary, Change, Explanation, Failure, FhirClient, Found, Operation, Transient, Written};
-use crate::gather::{GatherTerms, Gatherer, Question, Told};
+use crate::fhir::{Canary, Explanation, Failure, FhirClient, Operation, Transient};
+use crate::gather::GatherTerms;
 use crate::limiter::{Limiter, Sample, Verdict};
 use crate::many::Many;
 use crate::pause::{Pause, PauseTerms, Paused};
@@ -27,7 +25,7 @@ use crate::token::NoToken;
 /// Patient that always answers 429 must not keep a night open.
 const FREE_WAITS: u32 = 50;
 
-const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
+pub(crate) const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
 
 /// A server that answers nothing but 429 for so long, beyond what it asked to wait for, is a systemic trouble:
 /// the night pauses, and its deadline counts.
@@ -88,7 +86,7 @@ pub struct Server {
     pub limiter: Limiter,
     /// Whether anything is tried at all.
     pub pause: Arc<Pause>,
-    many: Many,
+    pub(crate) many: Many,
     credentials: Credentials,
     breaker: Breaker,
     throttled: RetryPolicy,
@@ -172,86 +170,8 @@ impl Server {
         }
     }
 
-    /// Searches a row's NIK, together with others' where that is possible.
-    pub async fn search(&self, account: &mut Account, nik: &Nik) -> Result<Found, Stop> {
-        if self.client.searches_many() {
-            match self.ask_with_others(&self.many.searches, account, Operation::Search, nik, |_| {}).await {
-                // Whoever was not found for sure is searched alone.
-                Err(Stop::Unsaid) => {}
-                searched => return searched,
-            }
-        }
-        let search = || async {
-            let search = self.client.search(nik).await;
-            (search.found, search.requests)
-        };
-        self.ask(account, Operation::Search, search).await
-    }
-
-    /// Writes a row's change, together with others' unless it has to be `alone`. `wrote` becomes true where it went
-    /// through, or may have.
-    pub async fn update(
-        &self,
-        account: &mut Account,
-        change: &Change,
-        alone: bool,
-        wrote: &AtomicBool,
-    ) -> Result<Written, Stop> {
-        let note = |written: &Result<Written, Failure>| {
-            let may_be = written.as_ref().map_or_else(Failure::leaves_write_in_doubt, |_| true);
-            wrote.fetch_or(may_be, Ordering::Relaxed);
-        };
-        if !alone && self.client.writes_in_bundles() {
-            let written =
-                self.ask_with_others(&self.many.writes, account, Operation::Update, change, note).await;
-            wrote.fetch_or(matches!(written, Err(Stop::Unsaid)), Ordering::Relaxed);
-            return written;
-        }
-        let request = || async {
-            let written = self.client.update(change).await;
-            note(&written);
-            (written, 1)
-        };
-        self.ask(account, Operation::Update, request).await
-    }
-
-    /// As [`ask`](Self::ask), of a question that goes out together with others'.
-    async fn ask_with_others<Q: Question + Clone, T: Send + 'static>(
-        &self,
-        gatherer: &Gatherer<Q, T>,
-        account: &mut Account,
-        operation: Operation,
-        question: &Q,
-        note: impl Fn(&Result<T, Failure>),
-    ) -> Result<T, Stop> {
-        let mut renewed = false;
-        loop {
-            self.let_in().await?;
-            let (result, requests) = match gatherer.ask(question.clone(), account.deadline).await {
-                Told::Answered(result, requests) => (result, requests),
-                Told::Unsaid(requests) => {
-                    account.requests += requests;
-                    return Err(Stop::Unsaid);
-                }
-                Told::TooLate => return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into())),
-                Told::Paused => return Err(Stop::Paused),
-            };
-            account.requests += requests;
-            note(&result);
-            if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
-                return Ok(value);
-            }
-        }
-    }
-
-    /// Rows that one request may serve.
-    pub fn rows_per_request(&self) -> usize {
-        let gathers = self.client.searches_many() || self.client.writes_in_bundles();
-        if gathers { self.many.most } else { 1 }
-    }
-
     /// What an answer means. None: it is worth asking again, at no cost to the row.
-    async fn weigh<T>(
+    pub(crate) async fn weigh<T>(
         &self,
         account: &mut Account,
         operation: Operation,
@@ -272,6 +192,8 @@ impl Server {
         match failure {
             Failure::Throttled { retry_after, .. } => {
                 self.wait_out(account, retry_after, &failure).await?;
+                // It let us in; what it refuses after a wait may have expired meanwhile.
+                *renewed = false;
             }
             Failure::Unauthorized { generation, ref text } => {
                 if *renewed || !self.renew(generation).await? {
@@ -286,7 +208,7 @@ impl Server {
     }
 
     /// Waits for a token, where one is needed. None to be had is everybody's trouble.
-    async fn let_in(&self) -> Result<(), Stop> {
+    pub(crate) async fn let_in(&self) -> Result<(), Stop> {
         if self.pause.is_on() {
             return Err(Stop::Paused);
         }

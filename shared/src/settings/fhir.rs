@@ -109,7 +109,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
             "FHIR_TOKEN_URL",
             None,
             "an http or https URL without a password in it",
-            |text| http_url(text).map(Some),
+            // As it is: a slash at its end may matter.
+            |text| http_url(text).map(|_| Some(text.to_owned())),
         ),
         client_id: reader.text("FHIR_CLIENT_ID"),
         client_secret: reader.secret("FHIR_CLIENT_SECRET"),

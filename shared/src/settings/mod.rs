@@ -216,6 +216,8 @@ mod tests {
         assert_eq!(settings.sheet.range, "Sheet1");
         assert_eq!(settings.fhir.identifier_system, "https://fhir.kemkes.go.id/id/nik");
         assert_eq!((settings.fhir.max_concurrency, settings.retry_max_attempts), (256, 6));
+        assert_eq!(settings.fhir.auth, [AuthKind::ApiKey]);
+        assert_eq!((settings.fhir.write, settings.fhir.batch), (FhirWrite::Put, FhirBatch::Off));
         assert_eq!(settings.run_deadline, Duration::from_secs(30 * 60));
         assert_eq!(settings.zone.iana_name(), Some("Asia/Jakarta"));
         assert_eq!(settings.job, "nightly-whatsapp-sync");
@@ -248,6 +250,14 @@ mod tests {
             let error = errors.iter().find(|error| error.variable == name).unwrap().to_string();
             assert!(error.contains(value) && error.contains(accepted), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_endpoint_is_taken_as_it_is_and_kinds_of_credentials_in_any_order() {
+        let url = "https://auth.example.org/token/";
+        let settings = read(&[("FHIR_AUTH", "oauth2, api-key"), ("FHIR_TOKEN_URL", url)]).unwrap().fhir;
+        assert_eq!(settings.auth, [AuthKind::ApiKey, AuthKind::OAuth2]);
+        assert_eq!(settings.token_url.as_deref(), Some(url));
     }
 
     #[test]

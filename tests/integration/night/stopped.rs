@@ -12,6 +12,8 @@ use shared::status::Status;
 use simulators::{FaultPlan, Latency, Operation, PatientFault};
 use tests::night::{Brought, DATE, Point, Process, Scene, until, whole};
 
+use super::ways::WAYS;
+
 /// Starts the night and lets the process die when `until` comes.
 async fn dies(process: Process, until: impl Future<Output = ()>, kill: impl FnOnce()) {
     let order = whole();
@@ -56,27 +58,35 @@ async fn an_interrupted_night_drains_and_the_next_start_carries_it_on() {
 
 #[tokio::test]
 async fn a_process_that_dies_in_the_middle_leaves_nothing_undone_and_nothing_done_twice() {
-    let scene = Scene::people(240).await;
-    scene.type_everybody(0..240, 0);
-    scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(5.0), ..FaultPlan::default() });
-    for rows in [15, 45, 75] {
-        let mut process = scene.open().await;
-        let looking = process.companion();
-        // Held nowhere, only killed: what its tasks still ask of the ledger comes to nothing.
-        let hold = process.hold(Point::Never);
-        dies(process, looking.until_done(rows), || hold.kill()).await;
+    for way in WAYS {
+        let mut scene = Scene::people(240).await;
+        way.set(&mut scene);
+        // So few that a night of many at once has a middle, too.
+        scene.tuning.worker.gather.most = 5;
+        scene.type_everybody(0..240, 0);
+        scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(5.0), ..FaultPlan::default() });
+        for rows in [15, 45, 75] {
+            let mut process = scene.open().await;
+            let looking = process.companion();
+            // Held nowhere, only killed: what its tasks still ask of the ledger comes to nothing.
+            let hold = process.hold(Point::Never);
+            dies(process, looking.until_done(rows), || hold.kill()).await;
+        }
+        scene.night().await;
+        assert_eq!(scene.outcomes().await, [Outcome::Updated; 240], "{way:?}");
+        let stats = scene.simulators.snapshot();
+        assert_eq!((stats.writes, stats.writes_beyond_first), (240, 0), "{way:?}");
+        scene.check().await;
     }
-    scene.night().await;
-    assert_eq!(scene.outcomes().await, [Outcome::Updated; 240]);
-    let stats = scene.simulators.snapshot();
-    assert_eq!((stats.writes, stats.writes_beyond_first), (240, 0));
-    scene.check().await;
 }
 
 #[tokio::test]
 async fn a_process_that_dies_at_any_point_of_a_rows_way_is_made_up_for() {
-    for point in [Point::Claimed, Point::Intended, Point::Written, Point::Recorded, Point::Dying] {
-        let scene = Scene::people(10).await;
+    let points = [Point::Claimed, Point::Intended, Point::Written, Point::Recorded, Point::Dying];
+    for (way, point) in WAYS.into_iter().flat_map(|way| points.map(|point| (way, point))) {
+        let what = format!("{way:?}, {point:?}");
+        let mut scene = Scene::people(10).await;
+        way.set(&mut scene);
         scene.type_everybody(0..10, 0);
         let fault =
             PatientFault { operation: Some(Operation::Write), status: Some(422), ..PatientFault::default() };
@@ -86,12 +96,12 @@ async fn a_process_that_dies_at_any_point_of_a_rows_way_is_made_up_for() {
         let hold = process.hold(point);
         dies(process, hold.reached(), || hold.kill()).await;
         let ended = scene.night().await;
-        assert_eq!(ended.reports[0].rows_selected, 10, "{point:?}");
+        assert_eq!(ended.reports[0].rows_selected, 10, "{what}");
         for (person, ending) in scene.endings().await.into_iter().enumerate() {
             let expected = if person == 6 { Outcome::DeadLettered } else { Outcome::Updated };
-            assert_eq!((ending.outcome, ending.attempts), (expected, 1), "{point:?}, person {person}");
+            assert_eq!((ending.outcome, ending.attempts), (expected, 1), "{what}, person {person}");
         }
-        assert_eq!(scene.simulators.snapshot().writes_beyond_first, 0, "{point:?}");
+        assert_eq!(scene.simulators.snapshot().writes_beyond_first, 0, "{what}");
         scene.check().await;
     }
 }

@@ -79,10 +79,11 @@ async fn kill_at(site: &Site, mut running: Running, moment: Moment, changes: u64
     assert!(running.kill().await, "it ended before it could be killed at {moment:?}");
 }
 
-async fn survives(seed: u64, night: DemoNight, kills: u32, faults: FaultPlan) {
+async fn survives(seed: u64, night: DemoNight, kills: u32, faults: FaultPlan, many_at_once: bool) {
     let mut site = Site::of(&night).await;
     // Slow enough that no start comes to the end before it is killed.
-    site.set("FHIR_MAX_CONCURRENCY", "8");
+    site.set("FHIR_MAX_CONCURRENCY", if many_at_once { "1" } else { "8" });
+    site.set("FHIR_BATCH", if many_at_once { "on" } else { "off" });
     // Nothing can be written before the kill that is to find a snapshot and no write.
     let not_yet = FaultPlan { latency: Latency::fixed(10_000.0), ..FaultPlan::default() };
     site.simulators.set_faults(not_yet);
@@ -139,12 +140,18 @@ fn slow_and_replies_lost() -> FaultPlan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_killed_8_times_ends_as_if_nothing_had_happened() {
-    survives(81, night(81, 800), 8, slow()).await;
+    survives(81, night(81, 800), 8, slow(), false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_killed_8_times_with_replies_lost_ends_as_if_nothing_had_happened() {
-    survives(82, night(82, 800), 8, slow_and_replies_lost()).await;
+    survives(82, night(82, 800), 8, slow_and_replies_lost(), false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_night_of_many_at_once_killed_8_times_with_replies_lost_ends_as_if_nothing_had_happened() {
+    let slower = FaultPlan { latency: Latency::fixed(150.0), ..slow_and_replies_lost() };
+    survives(88, night(88, 800), 8, slower, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,6 +159,6 @@ async fn a_night_killed_8_times_with_replies_lost_ends_as_if_nothing_had_happene
 async fn nights_killed_20_times_end_as_if_nothing_had_happened() {
     for seed in 83..87 {
         let faults = if seed % 2 == 0 { slow() } else { slow_and_replies_lost() };
-        survives(seed, night(seed, 2_000), 20, faults).await;
+        survives(seed, night(seed, 2_000), 20, faults, false).await;
     }
 }
