@@ -44,8 +44,9 @@ pub fn start(format: Option<LogFormat>) {
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
     let source = metadata.target().split("::").next().unwrap_or_default();
     let most = match source {
-        // It prints a message that is returned, payload and all, as a warning; what matters of that we log.
-        "lapin" => Level::ERROR,
+        // It prints a message that is returned, payload and all, and every connection that ends as an error, ours of
+        // our own accord too. What matters of that we log.
+        "lapin" => return false,
         _ if CAPPED.contains(&source) => Level::INFO,
         _ => return true,
     };

@@ -4,4 +4,8 @@ mod dead_letters;
 mod detached;
 mod killed;
 mod ordinary;
+mod personal_data;
+mod queues;
+mod restarts;
+mod starts;
 mod stopped;

@@ -1,43 +1,14 @@
 //! No NIK and no number in clear: not in the database's files, not in a log at its most talkative, not in what is
 //! printed, not in the process list.
 
-use std::path::Path;
-
-use simulators::{DemoNight, FaultPlan, Latency, Population, Rate};
+use simulators::{FaultPlan, Latency, Rate};
 use tests::process::{API_KEY, DATE, Secrets, Site, check_night, mixed};
 
 use super::interrupted::written;
 
-/// Everybody's NIK and numbers, and those that the sheet's rows bring in.
-fn secrets(night: &DemoNight) -> Secrets {
-    let people = night.population();
-    // Beyond the last one: the NIKs nobody has, and the second ones of cells that hold two.
-    let unknown = usize::try_from(night.expected().outcome("skipped_not_found")).expect("few");
-    let known = 0..people.len() + unknown;
-    let second = known.clone().map(|index| Population::LARGEST - 1 - index);
-    let niks = known.clone().chain(second).map(|index| people.nik(index));
-    let numbers = known.flat_map(|index| {
-        let new = (0..3).map(move |which| people.new_mobile(index, which));
-        people.current_mobile(index).into_iter().chain(new)
-    });
-    Secrets::of(niks, numbers)
-}
-
-fn search(folder: &Path, secrets: &Secrets, least: u64) {
-    let mut searched = 0;
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let bytes = std::fs::read(&path).expect("a file");
-        let found = secrets.found_in(&bytes);
-        assert!(found.is_empty(), "{} leaks in {}: {:?}", found.len(), path.display(), found.first());
-        searched += bytes.len() as u64;
-    }
-    assert!(searched > least, "only {searched} bytes were searched in {}", folder.display());
-}
-
 async fn stays_inside(seed: u64, log: &str) {
     let night = mixed(seed, 400);
-    let secrets = secrets(&night);
+    let secrets = Secrets::of_night(&night);
     let mut site = Site::of(&night).await;
     // The search itself works: the export holds them all.
     let export = site.file("export.csv", "");
@@ -60,7 +31,7 @@ async fn stays_inside(seed: u64, log: &str) {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", running.id())).expect("a running process");
     let environment = std::fs::read(format!("/proc/{}/environ", running.id())).expect("a running process");
     assert!(running.kill().await);
-    search(&site.work(), &secrets, 100_000);
+    secrets.search(&site.work(), 100_000);
     for process_list in [arguments, environment] {
         assert!(!process_list.is_empty() && secrets.found_in(&process_list).is_empty());
     }
@@ -75,8 +46,8 @@ async fn stays_inside(seed: u64, log: &str) {
     let nik = night.population().nik(0);
     site.run_with_input(&["--nik", "-", "--date", DATE], &format!("{nik}\n")).await.expect(3);
     site.run_with_input(&["--nik", "-", "--date", DATE], &format!("{nik}1\n")).await.expect(2);
-    search(&site.work(), &secrets, 100_000);
-    search(&site.output(), &secrets, 100_000);
+    secrets.search(&site.work(), 100_000);
+    secrets.search(&site.output(), 100_000);
     let key = std::fs::read_to_string(site.work().join("nightly-sync.db.key")).expect("the data key");
     for entry in std::fs::read_dir(site.output()).expect("a folder") {
         let log = std::fs::read_to_string(entry.expect("an entry").path()).expect("text");

@@ -66,6 +66,11 @@ impl Running {
         self.child.id().expect("a running process has an id")
     }
 
+    /// The exit status, if it has ended by itself.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("a child can be asked").and_then(|status| status.code())
+    }
+
     /// Sends a signal.
     pub fn signal(&self, sign: Sign) {
         let name = match sign {

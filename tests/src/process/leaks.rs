@@ -1,6 +1,9 @@
 //! Looks for personal data where none may be.
 
 use std::collections::HashSet;
+use std::path::Path;
+
+use simulators::{DemoNight, Population};
 
 /// As many digits of a NIK or a number as tell whose it is; what is masked shows fewer in a row.
 const TELLING: usize = 11;
@@ -26,6 +29,53 @@ impl Secrets {
             stretches.extend(digits.as_bytes().windows(TELLING).map(<[u8]>::to_vec));
         }
         Self(stretches)
+    }
+
+    /// Everybody's NIK and numbers, and those that the sheet's rows bring in.
+    ///
+    /// # Panics
+    /// The night is not of this machine's size.
+    pub fn of_night(night: &DemoNight) -> Self {
+        let people = night.population();
+        // Beyond the last one: the NIKs nobody has, and the second ones of cells that hold two.
+        let unknown = usize::try_from(night.expected().outcome("skipped_not_found")).expect("few");
+        let known = 0..people.len() + unknown;
+        let second = known.clone().map(|index| Population::LARGEST - 1 - index);
+        let niks = known.clone().chain(second).map(|index| people.nik(index));
+        let numbers = known.flat_map(|index| {
+            let new = (0..3).map(move |which| people.new_mobile(index, which));
+            people.current_mobile(index).into_iter().chain(new)
+        });
+        Self::of(niks, numbers)
+    }
+
+    /// Searches every file below a folder; there must be so many bytes at least.
+    ///
+    /// # Panics
+    /// One of them is found, or there was too little to search.
+    pub fn search(&self, folder: &Path, least: u64) {
+        let searched = self.search_all(folder);
+        assert!(searched > least, "only {searched} bytes were searched in {}", folder.display());
+    }
+
+    fn search_all(&self, folder: &Path) -> u64 {
+        let mut searched = 0;
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+            if kind.is_dir() {
+                searched += self.search_all(&path);
+            }
+            if !kind.is_file() {
+                continue;
+            }
+            // A server that runs may remove it meanwhile.
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let found = self.found_in(&bytes);
+            assert!(found.is_empty(), "{} leaks in {}: {:?}", found.len(), path.display(), found.first());
+            searched += bytes.len() as u64;
+        }
+        searched
     }
 
     /// What of them is in these bytes, each with the text around it.

@@ -107,6 +107,11 @@ impl Broker {
         self.until_up().await.unwrap_or_else(|problem| panic!("{problem}"));
     }
 
+    /// Where it keeps everything.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Its management API.
     pub fn management(&self) -> Management {
         Management::new("127.0.0.1", self.ports.management, "guest", "guest")

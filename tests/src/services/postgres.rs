@@ -35,17 +35,26 @@ const KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// How long a private server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// fsync stays on: a commit that is answered is on disk, as it will be. A folder of certificates may be given.
+/// fsync stays on: a commit that is answered is on disk, as it will be. A folder of certificates may be given; with
+/// a fourth argument a server that dies is started again, as a service manager does.
 const START: &str = r#"
-bin=$1 port=$2 certificates=${3-} tls=off
+bin=$1 port=$2 certificates=${3-} tls=off again=${4-}
 if [ -n "$certificates" ]; then
   tls=on
   install -m 0600 ${user:+-o "$user"} "$certificates"/* "$folder"
 fi
 (as "$bin/initdb" -D "$folder/data" -U tests -A trust -E UTF8 --no-locale --no-sync) >"$folder/initdb.log" 2>&1
-(as "$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" -c max_connections=500 \
-  -c ssl="$tls" -c ssl_cert_file="$folder/server.crt" -c ssl_key_file="$folder/server.key" -c ssl_ca_file="$folder/ca.crt") \
-  >"$folder/server.log" 2>&1 </dev/null &
+serve() {
+  as "$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" -c max_connections=500 \
+    -c ssl="$tls" -c ssl_cert_file="$folder/server.crt" -c ssl_key_file="$folder/server.key" -c ssl_ca_file="$folder/ca.crt" \
+    >>"$folder/server.log" 2>&1 </dev/null
+}
+supervise() {
+  # It takes the server with it.
+  trap 'kill -QUIT "$(head -1 "$folder/data/postmaster.pid")"; exit' QUIT
+  while :; do serve & wait $! || true; done
+}
+if [ -n "$again" ]; then supervise & else serve & fi
 server=$!
 "#;
 
@@ -87,7 +96,7 @@ impl PostgresServer {
         match SERVICE.choose()? {
             Source::Env(uri) => Self::given(uri).await,
             Source::Local(programs) => {
-                let server = Self::private(&programs, None).await?;
+                let server = Self::private(&programs, None, false).await?;
                 say(&format!("Postgres for the tests: {}, privately", programs.display()));
                 Ok(server)
             }
@@ -118,29 +127,45 @@ impl PostgresServer {
 
     /// A server of the caller's own.
     pub async fn own() -> Self {
-        Self::started(None).await
+        Self::started(None, false).await
+    }
+
+    /// A server of the caller's own that is started again when it is killed; see [`kill`](Self::kill).
+    pub async fn restarting() -> Self {
+        Self::started(None, true).await
+    }
+
+    /// `kill -9` to a [`restarting`](Self::restarting) one. It is back when it answers.
+    pub async fn kill(&self) {
+        let folder = self.folder().expect("a private server has a folder");
+        let of_it = std::fs::read_to_string(folder.join("data/postmaster.pid")).expect("it runs");
+        let pid = of_it.lines().next().expect("its first line is its process id");
+        let killed = std::process::Command::new("kill").args(["-9", pid]).status();
+        assert!(killed.is_ok_and(|status| status.success()), "kill works");
+        answering(&self.uri, || None).await.unwrap_or_else(|problem| panic!("{problem}"));
     }
 
     /// A server of the caller's own with TLS: `certificates` holds `server.crt`, `server.key` and `ca.crt`.
     pub async fn with_tls(certificates: &Path) -> Self {
-        Self::started(Some(certificates)).await
+        Self::started(Some(certificates), false).await
     }
 
-    async fn started(certificates: Option<&Path>) -> Self {
+    async fn started(certificates: Option<&Path>, again: bool) -> Self {
         let programs = SERVICE.own().unwrap_or_else(|problem| panic!("{problem}"));
-        let started = Self::private(&programs, certificates).await;
+        let started = Self::private(&programs, certificates, again).await;
         started.unwrap_or_else(|problem| panic!("no Postgres of its own for a test: {problem}"))
     }
 
-    async fn private(programs: &Path, certificates: Option<&Path>) -> Result<Self, String> {
+    async fn private(programs: &Path, certificates: Option<&Path>, again: bool) -> Result<Self, String> {
         // Another process may take the port before the server does: then the server ends, and the next try has
         // another port.
         let mut problem = String::new();
         for _ in 0..3 {
             let port = free_port()?;
             let certificates = certificates.map(Path::as_os_str).unwrap_or_default();
-            let mut server =
-                Private::start("postgres", START, &[programs.as_os_str(), OsStr::new(&port), certificates])?;
+            let again = OsStr::new(if again { "again" } else { "" });
+            let arguments = [programs.as_os_str(), OsStr::new(&port), certificates, again];
+            let mut server = Private::start("postgres", START, &arguments)?;
             let socket = server.folder.display().to_string().replace('/', "%2F");
             let uri = format!("postgres://tests@{socket}:{port}/postgres");
             match answering(&uri, || server.has_ended().then(|| logged(&server.folder))).await {

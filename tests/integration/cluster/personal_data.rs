@@ -1,0 +1,49 @@
+//! No NIK and no number in clear: not in Postgres's files, not in RabbitMQ's, not in a log.
+
+use simulators::{FaultPlan, Latency, Rate};
+use tests::night::until;
+use tests::process::{Cluster, DATE, Secrets, Site, check_night, mixed};
+use tests::services::{Broker, PostgresServer};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_personal_is_in_a_file_or_log_of_a_cluster() {
+    let night = mixed(91, 300);
+    let secrets = Secrets::of_night(&night);
+    let (broker, database) = (Broker::start().await, PostgresServer::own().await);
+    broker.management().make_vhost("night");
+    let place = database.place().await;
+    let mut cluster = Cluster::on(Site::world_of(&night), place.uri, broker.url("night")).await;
+    cluster.set("RUST_LOG", "debug");
+    cluster.set("RETRY_MAX_ATTEMPTS", "20");
+    cluster.simulators.set_faults(FaultPlan {
+        latency: Latency::fixed(20.0),
+        error_500: Rate::of(0.03),
+        reset: Rate::of(0.03),
+        ..FaultPlan::default()
+    });
+    cluster.produce(&["--date", DATE, "--detach"]).await.expect(0);
+    // Before a worker has taken anything: every message is in the broker's files, and later in its retry queues.
+    secrets.search(broker.folder(), 100_000);
+    let workers = cluster.workers(2);
+    let writes = async || cluster.simulators.snapshot().writes;
+    until("writes", writes, |writes| *writes > 50).await;
+    secrets.search(broker.folder(), 100_000);
+    let closed = cluster.until_run_is("closed").await;
+    check_night(&closed, night.expected());
+    secrets.search(broker.folder(), 100_000);
+    // Somebody else's message, which nobody can read. It is in clear in the broker's files: that is its sender's doing.
+    let nik = night.population().nik(0);
+    broker.management().publish("night", "nightly-whatsapp-sync.work.v1", "text/plain", &nik);
+    let kept = async || cluster.count("SELECT count(*) FROM stray").await;
+    until("the stray to be kept", kept, |strays| *strays == 1).await;
+    for list in [&["rows", DATE][..], &["dead-letters"], &["runs"]] {
+        cluster.produce(&[list, &["--output", "json"]].concat()).await.expect(0);
+    }
+    cluster.produce(&["--replay-dlq", "--output", "json"]).await.expect(3);
+    for worker in workers {
+        worker.signal(tests::process::Sign::Terminate);
+        worker.end().await.expect(143);
+    }
+    secrets.search(database.folder().expect("a private server"), 10_000_000);
+    secrets.search(&cluster.output(), 100_000);
+}
