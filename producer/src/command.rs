@@ -5,15 +5,17 @@ use std::io::Write;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{Replay, RunKind, Selection};
+use shared::report::Report;
+use shared::signals::Signal;
+use shared::status::Status;
 use tokio_util::sync::CancellationToken;
 
 use crate::flags::{Output, RunFlags};
 use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError, Person};
-use crate::producer::{Ended, Halt, Order, Producer, ProducerError};
-use crate::report::Report;
+use crate::producer::{Ended, Halt, Order, Producer, ProducerError, Until};
+use crate::report;
 use crate::source::{ColumnNames, SourceError};
-use crate::status::{Signal, Status};
 
 /// Why a command failed unexpectedly.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +71,7 @@ pub async fn execute(
     let mut status = Status::Done;
     if flags.resume {
         match producer.resume(flags.date, stop).await? {
-            Some(ended) => status = conclude(ended, &signal, said),
+            Some(ended) => status = conclude(producer, ended, &signal, said),
             None => match producer.last_report(flags.date).await? {
                 Some(report) => {
                     tracing::info!("nothing is unfinished; this is the last report");
@@ -92,7 +94,7 @@ pub async fn execute(
     for date in dates(producer, flags) {
         let ended = producer.night(date, &order, stop).await?;
         let is_halted = ended.halt.is_some();
-        status = status.and(conclude(ended, &signal, said));
+        status = status.and(conclude(producer, ended, &signal, said));
         if is_halted {
             break;
         }
@@ -101,7 +103,7 @@ pub async fn execute(
 }
 
 fn dates(producer: &Producer, flags: &RunFlags) -> Vec<RunDate> {
-    let now = producer.clock.now();
+    let now = producer.backing.clock.now();
     if let (Some(from), Some(to)) = (flags.from, flags.to) {
         return from.through(to).collect();
     }
@@ -125,11 +127,11 @@ async fn replay(
     let replay = Replay { niks, from: flags.from, to: flags.to, reason: flags.reason, rows: Vec::new() };
     if flags.dry_run {
         let listing = Listing {
-            ledger: producer.ledger.as_ref(),
-            keys: &producer.keys,
+            ledger: producer.backing.ledger.as_ref(),
+            keys: &producer.backing.keys,
             job: &producer.job,
             columns,
-            clock: &producer.clock,
+            clock: &producer.backing.clock,
             output: flags.output,
             language: shared::domain::Language::En,
         };
@@ -173,9 +175,16 @@ fn halt_status(halt: &Halt, signal: &impl Fn() -> Option<Signal>) -> Status {
     }
 }
 
-fn conclude(ended: Ended, signal: &impl Fn() -> Option<Signal>, said: &mut Vec<Said>) -> Status {
+fn conclude(
+    producer: &Producer,
+    ended: Ended,
+    signal: &impl Fn() -> Option<Signal>,
+    said: &mut Vec<Said>,
+) -> Status {
     let status = match &ended.halt {
         Some(halt) => halt_status(halt, signal),
+        // What is published is the workers' to finish.
+        None if producer.terms.until == Until::Published => Status::Done,
         None => ended.status(),
     };
     said.extend(ended.reports.into_iter().map(|report| Said::Report(Box::new(report))));
@@ -201,7 +210,7 @@ pub async fn print(
         };
         match output {
             Output::Json => writeln!(out, "{}", report.json())?,
-            Output::Text | Output::Csv => writeln!(out, "{}", report.table(&producer.zone))?,
+            Output::Text | Output::Csv => writeln!(out, "{}", report::table(&report, &producer.zone))?,
         }
     }
     Ok(())

@@ -4,19 +4,19 @@
 //! A library, so that `standalone` runs the same code in one process. It never knows the worker.
 
 pub mod command;
+mod composition;
 pub mod flags;
 pub mod listing;
 mod lock;
 mod niks;
 mod producer;
+pub mod program;
 mod progress;
-mod report;
+pub mod report;
 mod snapshot;
 pub mod source;
-mod status;
 
+pub use composition::{ConfiguredSources, Tuning, columns, producer};
 pub use lock::LockTerms;
 pub use niks::{NikFlagError, Person, hashes};
-pub use producer::{Ended, Halt, Order, Producer, ProducerError, ProducerTerms, Replayed, Sources};
-pub use report::Report;
-pub use status::{Signal, Status};
+pub use producer::{Ended, Halt, Order, Producer, ProducerError, ProducerTerms, Replayed, Sources, Until};

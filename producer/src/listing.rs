@@ -9,9 +9,9 @@ use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{Column, Language, Reason, explain};
 use shared::ledger::{LedgerError, LedgerView, Replay, RowFilter, RowKey, Run, RunId};
 use shared::payload::Payload;
+use shared::report::Report;
 
 use crate::flags::Output;
-use crate::report::Report;
 use crate::source::ColumnNames;
 
 /// Rows asked of the ledger at a time.

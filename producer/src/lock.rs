@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::domain::RunDate;
 use shared::error_chain;
-use shared::ledger::{Fence, Ledger, LedgerError, LockAttempt};
+use shared::ledger::{Fence, Ledger, LedgerError, LockAttempt, Notice};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,11 +56,25 @@ pub async fn take(
             LockAttempt::Held { holder, left } => {
                 if Instant::now() >= patience {
                     tracing::warn!(job, run_date = %date, holder, "another process holds the lock of this job and date");
+                    ledger.post_notice(&overlap(job, date, &holder)).await?;
                     return Ok(None);
                 }
                 tokio::time::sleep(left.clamp(Duration::from_millis(50), Duration::from_millis(500))).await;
             }
         }
+    }
+}
+
+/// The news of a start that was refused; one for each holder, however many starts it turns away.
+fn overlap(job: &str, date: RunDate, holder: &str) -> Notice {
+    Notice {
+        key: format!("overlap:{job}:{date}:{holder}"),
+        kind: "overlap_refused".into(),
+        text: format!(
+            "{job} of {date} was started while another process works on it ({holder}); the second start did nothing. \
+             If it was not meant: are there two schedulers?"
+        ),
+        detail: serde_json::json!({ "run_date": date, "holder": holder }),
     }
 }
 

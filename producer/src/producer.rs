@@ -6,24 +6,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use jiff::tz::TimeZone;
-use shared::clock::Clock;
-use shared::data_key::{DataKeys, KeyedHash};
+use shared::backing::Backing;
+use shared::data_key::KeyedHash;
 use shared::domain::{DateOrder, Outcome, RowRules, RunDate};
 use shared::error_chain;
 use shared::ledger::{
-    Act, Fence, Gate, GateKind, Ledger, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind,
+    Act, Fence, Gate, GateKind, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind,
     RunState, Selection,
 };
-use shared::queue::Queue;
+use shared::report::Report;
+use shared::status::Status;
 use shared::steward::{Scope, Steward, StewardTerms};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::lock::{self, LockTerms, RunLock};
 use crate::progress::Display;
-use crate::report::Report;
 use crate::snapshot::{self, SnapshotError};
 use crate::source::{RowSource, SourceError};
-use crate::status::Status;
 
 /// Makes the row source when the sheet is to be read: a run that is carried on from its snapshot needs none.
 #[async_trait]
@@ -46,18 +46,26 @@ pub struct ProducerTerms {
     pub look_every: Duration,
     /// `RUN_DEADLINE`.
     pub deadline: Duration,
+    /// How long it stays.
+    pub until: Until,
 }
+
+/// How long a producer stays with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until every row has its outcome and the run is closed.
+    Closed,
+    /// Until every row is published and confirmed; workers finish, close and report the run (`--detach`).
+    Published,
+}
+
+/// How long a ledger may fail before a watch gives up.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a producer works with.
 pub struct Producer {
-    /// The ledger.
-    pub ledger: Arc<dyn Ledger>,
-    /// The queue.
-    pub queue: Arc<dyn Queue>,
-    /// Seals and hashes.
-    pub keys: Arc<DataKeys>,
-    /// What time it is.
-    pub clock: Clock,
+    /// Ledger, queues, keys, clock.
+    pub backing: Backing,
     /// Where rows come from.
     pub sources: Arc<dyn Sources>,
     /// `JOB_NAME`.
@@ -71,7 +79,7 @@ pub struct Producer {
     /// Who started it: OS user and host.
     pub who: String,
     /// When this process started: the deadline is counted from here.
-    pub started: tokio::time::Instant,
+    pub started: Instant,
     /// Intervals.
     pub terms: ProducerTerms,
 }
@@ -134,7 +142,8 @@ impl Producer {
         order: &Order,
         stop: &CancellationToken,
     ) -> Result<Ended, ProducerError> {
-        let Some(lock) = lock::take(&self.ledger, &self.job, date, &self.holder, self.terms.lock).await?
+        let Some(lock) =
+            lock::take(&self.backing.ledger, &self.job, date, &self.holder, self.terms.lock).await?
         else {
             return Ok(Ended { halt: Some(Halt::Locked), reports: Vec::new() });
         };
@@ -151,9 +160,9 @@ impl Producer {
         stop: &CancellationToken,
     ) -> Result<Ended, ProducerError> {
         let mut ended = Ended::default();
-        for unfinished in self.ledger.unfinished_runs(&self.job, Some(date)).await? {
+        for unfinished in self.backing.ledger.unfinished_runs(&self.job, Some(date)).await? {
             if unfinished.kind == RunKind::DryRun {
-                self.ledger.abandon_run(&lock.fence, unfinished.id).await?;
+                self.backing.ledger.abandon_run(&lock.fence, unfinished.id).await?;
                 continue;
             }
             // A dry run tells what a run would do now; it must not finish somebody's night.
@@ -175,17 +184,17 @@ impl Producer {
 
     async fn open(&self, fence: &Fence, order: &Order) -> Result<Run, ProducerError> {
         let new = NewRun {
-            id: RunId::new(self.clock.now()),
+            id: RunId::new(self.backing.clock.now()),
             kind: order.kind,
             selection: order.selection.clone(),
             source: self.sources.describe(),
             started_by: self.who.clone(),
         };
-        let run = self.ledger.open_run(fence, new).await?;
+        let run = self.backing.ledger.open_run(fence, new).await?;
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date, "kind": run.kind.as_str(),
             "selection": run.selection });
         let act = if order.selection.reapply { "reapply" } else { "start" };
-        self.ledger.note_act(Act { who: self.who.clone(), act: act.into(), detail }).await?;
+        self.backing.ledger.note_act(Act { who: self.who.clone(), act: act.into(), detail }).await?;
         tracing::info!(run_id = %run.id, run_date = %run.date, kind = %run.kind, "run opened");
         Ok(run)
     }
@@ -196,16 +205,17 @@ impl Producer {
         date: Option<RunDate>,
         stop: &CancellationToken,
     ) -> Result<Option<Ended>, ProducerError> {
-        let unfinished = self.ledger.unfinished_runs(&self.job, date).await?;
+        let unfinished = self.backing.ledger.unfinished_runs(&self.job, date).await?;
         let Some(run) = unfinished.into_iter().rev().find(|run| run.kind == RunKind::Night) else {
             return Ok(None);
         };
-        let Some(lock) = lock::take(&self.ledger, &self.job, run.date, &self.holder, self.terms.lock).await?
+        let Some(lock) =
+            lock::take(&self.backing.ledger, &self.job, run.date, &self.holder, self.terms.lock).await?
         else {
             return Ok(Some(Ended { halt: Some(Halt::Locked), reports: Vec::new() }));
         };
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date });
-        self.ledger.note_act(Act { who: self.who.clone(), act: "resume".into(), detail }).await?;
+        self.backing.ledger.note_act(Act { who: self.who.clone(), act: "resume".into(), detail }).await?;
         let mut ended = Ended::default();
         let result = self.work(run, &lock, stop, &mut ended).await;
         lock.give_back().await;
@@ -215,16 +225,16 @@ impl Producer {
     /// The report of the same run as it stands now.
     pub async fn report_again(&self, report: &Report) -> Result<Option<Report>, ProducerError> {
         let Ok(id) = report.run_id.parse() else { return Ok(None) };
-        let Some(run) = self.ledger.run(id).await? else { return Ok(None) };
-        Ok(Some(Report::new(&run, &self.ledger.tally(id).await?, self.clock.now())))
+        let Some(run) = self.backing.ledger.run(id).await? else { return Ok(None) };
+        Ok(Some(Report::new(&run, &self.backing.ledger.tally(id).await?, self.backing.clock.now())))
     }
 
     /// The report of the newest night of `date`, or of all.
     pub async fn last_report(&self, date: Option<RunDate>) -> Result<Option<Report>, ProducerError> {
         // Dry runs in between are no nights; so many in a row are unlikely.
-        let runs = self.ledger.runs(&self.job, date, 100).await?;
+        let runs = self.backing.ledger.runs(&self.job, date, 100).await?;
         let last = runs.iter().find(|summary| summary.run.kind == RunKind::Night);
-        Ok(last.map(|summary| Report::new(&summary.run, &summary.tally, self.clock.now())))
+        Ok(last.map(|summary| Report::new(&summary.run, &summary.tally, self.backing.clock.now())))
     }
 
     /// Replays dead letters and waits for the end of each.
@@ -232,21 +242,23 @@ impl Producer {
         self.open_a_guard().await?;
         let detail = serde_json::json!({ "niks": replay.niks.iter().map(KeyedHash::as_str).collect::<Vec<_>>(),
             "from": replay.from, "to": replay.to, "reason": replay.reason.map(|reason| reason.as_str()) });
-        let rows = self.ledger.replay(replay).await?;
+        let rows = self.backing.ledger.replay(replay).await?;
         let detail = serde_json::json!({ "filter": detail, "count": rows.len() });
-        self.ledger.note_act(Act { who: self.who.clone(), act: "replay".into(), detail }).await?;
+        self.backing.ledger.note_act(Act { who: self.who.clone(), act: "replay".into(), detail }).await?;
         let mut runs: Vec<RunId> = rows.iter().map(|row| row.run).collect();
         // What an interrupted replay left behind is no open dead letter any more, and nobody else's either.
-        let unfinished = self.ledger.unfinished_runs(&self.job, None).await?;
+        let unfinished = self.backing.ledger.unfinished_runs(&self.job, None).await?;
         runs.extend(unfinished.iter().filter(|run| run.state == RunState::Closed).map(|run| run.id));
         runs.sort_unstable();
         runs.dedup();
-        if !self.queue.durable() {
+        // Dry runs leave no dead letters.
+        let kind = RunKind::Night;
+        if !self.backing.queues.of(kind).durable() {
             for run in &runs {
-                self.ledger.forget_published(*run).await?;
+                self.backing.ledger.forget_published(*run).await?;
             }
         }
-        let halt = self.watch(&runs, None, stop).await?;
+        let halt = self.watch(&runs, kind, None, stop).await?;
         let mut died_again = 0;
         for run in runs {
             died_again += self.dead_among(run, &rows).await?;
@@ -258,7 +270,7 @@ impl Producer {
         let filter = RowFilter { outcome: Some(Outcome::DeadLettered), ..RowFilter::default() };
         let (mut after, mut dead) = (0, 0);
         loop {
-            let page = self.ledger.rows(run, &filter, after, 1_000).await?;
+            let page = self.backing.ledger.rows(run, &filter, after, 1_000).await?;
             let Some(last) = page.last() else { return Ok(dead) };
             after = last.key.sheet_row;
             dead += page.iter().filter(|row| rows.contains(&row.key)).count() as u64;
@@ -275,9 +287,9 @@ impl Producer {
     ) -> Result<(), ProducerError> {
         self.open_a_guard().await?;
         ended.halt = self.snapshot_and_watch(&run, lock, stop).await?;
-        let run = self.ledger.run(run.id).await?.ok_or(LedgerError::Foreign { what: "run" })?;
-        let tally = self.ledger.tally(run.id).await?;
-        let report = Report::new(&run, &tally, self.clock.now());
+        let run = self.backing.ledger.run(run.id).await?.ok_or(LedgerError::Foreign { what: "run" })?;
+        let tally = self.backing.ledger.tally(run.id).await?;
+        let report = Report::new(&run, &tally, self.backing.clock.now());
         tracing::info!(run_id = %run.id, run_date = %run.date, state = %run.state, rows_selected = report.rows_selected,
             rows_open = report.rows_open, seconds = report.duration_seconds.round(), "run ended");
         ended.reports.push(report);
@@ -297,7 +309,7 @@ impl Producer {
             };
             let rules = RowRules { run_date: run.date, zone: self.zone.clone(), date_order: self.date_order };
             let taken = tokio::select! {
-                taken = snapshot::take(&self.ledger, &self.keys, &rules, &lock.fence, run, source.as_mut()) => taken,
+                taken = snapshot::take(&self.backing.ledger, &self.backing.keys, &rules, &lock.fence, run, source.as_mut()) => taken,
                 () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
                 () = lock.lost.cancelled() => return Err(ProducerError::LockLost),
             };
@@ -306,30 +318,31 @@ impl Producer {
                 Err(SnapshotError::Source(error)) => return halted(error),
                 Err(SnapshotError::Ledger(error)) => return Err(error.into()),
             }
-        } else if !self.queue.durable() {
-            self.ledger.forget_published(run.id).await?;
+        } else if !self.backing.queues.of(run.kind).durable() {
+            self.backing.ledger.forget_published(run.id).await?;
         }
-        self.watch(&[run.id], Some(lock), stop).await
+        self.watch(&[run.id], run.kind, Some(lock), stop).await
     }
 
     /// A guard stands until an operator starts again: that is now.
     async fn open_a_guard(&self) -> Result<(), ProducerError> {
-        if let Some(Gate { kind: GateKind::Guard, .. }) = self.ledger.gate().await? {
-            self.ledger.open_gate().await?;
+        if self.backing.ledger.gate().await?.is_some_and(|shut| shut.gate.kind == GateKind::Guard) {
+            self.backing.ledger.open_gate().await?;
         }
         Ok(())
     }
 
-    /// Publishes and watches until the runs are settled and closed, or something halts it.
+    /// Publishes, and watches for as long as it is told to, or until something halts it.
     async fn watch(
         &self,
         runs: &[RunId],
+        kind: RunKind,
         lock: Option<&RunLock>,
         stop: &CancellationToken,
     ) -> Result<Option<Halt>, ProducerError> {
         let steward = Steward::new(
-            self.ledger.clone(),
-            self.queue.clone(),
+            self.backing.ledger.clone(),
+            self.backing.queues.of(kind).clone(),
             self.holder.clone(),
             self.terms.steward,
             Scope::Runs(runs.to_vec()),
@@ -346,42 +359,84 @@ impl Producer {
 
     async fn look(&self, runs: &[RunId]) -> Result<Option<Halt>, ProducerError> {
         for run in runs {
-            let mut display = Display::new(*run);
-            let mut shown = tokio::time::Instant::now();
-            let mut show_every = Duration::ZERO;
+            let mut watch = Watch::new(*run);
             let halt = loop {
-                if self.ledger.run(*run).await?.is_none_or(|run| run.state == RunState::Closed)
-                    && self.ledger.is_settled(*run).await?
-                {
-                    break None;
-                }
-                let gate = self.ledger.gate().await?;
-                match &gate {
-                    Some(Gate { kind: GateKind::Guard, reason }) => {
-                        break Some(Halt::Stopped(reason.clone()));
+                match self.look_once(&mut watch).await {
+                    Ok(Some(end)) => break end,
+                    Ok(None) => watch.failing_since = None,
+                    // A database that restarts is no reason to give up. The lock has its own, shorter patience.
+                    Err(error) => {
+                        let since = *watch.failing_since.get_or_insert_with(|| {
+                            tracing::warn!(error = error_chain(&error), "the ledger failed; looking again");
+                            Instant::now()
+                        });
+                        if since.elapsed() >= LEDGER_PATIENCE {
+                            return Err(error.into());
+                        }
                     }
-                    Some(Gate { kind: GateKind::Systemic, reason })
-                        if self.started.elapsed() >= self.terms.deadline =>
-                    {
-                        break Some(Halt::Stopped(format!("still paused past RUN_DEADLINE: {reason}")));
-                    }
-                    _ => {}
-                }
-                if shown.elapsed() >= show_every {
-                    let asked = tokio::time::Instant::now();
-                    display.show(self.ledger.progress(*run).await?, gate.as_ref());
-                    // Counting a million rows takes a while: never more than a twentieth of the time.
-                    show_every = (asked.elapsed() * 20).max(Duration::from_millis(500));
-                    shown = tokio::time::Instant::now();
                 }
                 tokio::time::sleep(self.terms.look_every).await;
             };
-            display.finish();
+            watch.display.finish();
             if halt.is_some() {
                 return Ok(halt);
             }
         }
         Ok(None)
+    }
+
+    /// One look at a run: whether the watch over it ends, and with what.
+    async fn look_once(&self, watch: &mut Watch) -> Result<Option<Option<Halt>>, LedgerError> {
+        let ledger = &self.backing.ledger;
+        if self.is_over(watch.run).await? {
+            return Ok(Some(None));
+        }
+        let gate = ledger.gate().await?.map(|shut| shut.gate);
+        match &gate {
+            Some(Gate { kind: GateKind::Guard, reason }) => {
+                return Ok(Some(Some(Halt::Stopped(reason.clone()))));
+            }
+            Some(Gate { kind: GateKind::Systemic, reason })
+                if self.started.elapsed() >= self.terms.deadline =>
+            {
+                let why = format!("still paused past RUN_DEADLINE: {reason}");
+                return Ok(Some(Some(Halt::Stopped(why))));
+            }
+            _ => {}
+        }
+        if watch.shown.elapsed() >= watch.show_every {
+            let asked = Instant::now();
+            watch.display.show(ledger.progress(watch.run).await?, gate.as_ref());
+            // Counting a million rows takes a while: never more than a twentieth of the time.
+            watch.show_every = (asked.elapsed() * 20).max(Duration::from_millis(500));
+            watch.shown = Instant::now();
+        }
+        Ok(None)
+    }
+
+    async fn is_over(&self, run: RunId) -> Result<bool, LedgerError> {
+        let ledger = &self.backing.ledger;
+        match self.terms.until {
+            Until::Closed => Ok(ledger.run(run).await?.is_none_or(|run| run.state == RunState::Closed)
+                && ledger.is_settled(run).await?),
+            Until::Published => Ok(ledger.progress(run).await?.unpublished == 0),
+        }
+    }
+}
+
+/// A watch over one run.
+struct Watch {
+    run: RunId,
+    display: Display,
+    shown: Instant,
+    show_every: Duration,
+    failing_since: Option<Instant>,
+}
+
+impl Watch {
+    fn new(run: RunId) -> Self {
+        let (display, shown) = (Display::new(run), Instant::now());
+        Self { run, display, shown, show_every: Duration::ZERO, failing_since: None }
     }
 }
 

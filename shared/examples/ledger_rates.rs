@@ -97,7 +97,14 @@ impl Bench {
         let began = Instant::now();
         let mut all = Vec::new();
         loop {
-            let terms = DueTerms { run: Some(run), limit: window, queue_idle: false, retake_after: LEASE };
+            let terms = DueTerms {
+                run: Some(run),
+                job: None,
+                kind: None,
+                limit: window,
+                queue_idle: false,
+                retake_after: LEASE,
+            };
             let due = self.ledger.take_due(terms).await?;
             if due.is_empty() {
                 break;
@@ -142,8 +149,10 @@ impl Bench {
 }
 
 async fn settle(ledger: &PostgresLedger, batch: &[RowMessage], intents: bool) -> Result<(), Failure> {
-    let requests: Vec<_> =
-        batch.iter().map(|message| ClaimRequest { key: message.key, turn: message.turn }).collect();
+    let requests: Vec<_> = batch
+        .iter()
+        .map(|message| ClaimRequest { key: message.key, turn: message.turn, alone: false })
+        .collect();
     let claimed: Vec<(RowKey, i64)> = ledger
         .claim(&requests, LEASE)
         .await?

@@ -18,6 +18,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use crate::domain::{Nik, PhoneNumber};
+use crate::error_chain;
+use crate::secrets::SecretRef;
+use crate::settings::BadSettings;
 
 type HmacSha256 = hmac::Hmac<Sha256>;
 
@@ -135,6 +138,13 @@ impl DataKeys {
             keys.push(DataKey::new(id, &secret));
         }
         if keys.is_empty() { Err(DataKeyError::Empty) } else { Ok(Self(keys)) }
+    }
+
+    /// Resolves `DATA_KEY` and reads it.
+    pub async fn resolve(reference: &SecretRef) -> Result<Self, BadSettings> {
+        let bad = |error: &dyn std::error::Error| BadSettings::of("DATA_KEY", error_chain(error));
+        let text = reference.resolve().await.map_err(|error| bad(&error))?;
+        Self::parse(&text).map_err(|error| bad(&error))
     }
 
     /// A fresh random key in the form [`parse`](Self::parse) reads.

@@ -3,17 +3,26 @@
 //!
 //! Nothing here knows the sheet or the FHIR server: rows are read in `producer`, Patients in `worker`.
 
+pub mod backing;
+pub mod caller;
 pub mod clock;
+#[cfg(all(feature = "postgres", feature = "rabbitmq"))]
+pub mod cluster;
 pub mod data_key;
 pub mod domain;
 mod error_chain;
 pub mod ledger;
 pub mod payload;
+pub mod program;
 pub mod queue;
+pub mod report;
 pub mod retry;
 pub mod secrets;
 pub mod settings;
+pub mod signals;
+pub mod status;
 pub mod steward;
 pub mod telemetry;
+pub mod webhook;
 
 pub use error_chain::error_chain;

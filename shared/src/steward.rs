@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::error_chain;
-use crate::ledger::{DueTerms, Ledger, LedgerError, RunId};
+use crate::ledger::{Closing, DueTerms, Ledger, LedgerError, Run, RunId, RunKind, RunState};
 use crate::queue::{Queue, QueueError};
+use crate::report::Report;
 
 /// Intervals of the steward; tests shorten them.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,7 @@ impl Default for StewardTerms {
             lease: Duration::from_secs(15),
             window: 1_000,
             retake_after: Duration::from_secs(60),
-            stale_after: Duration::from_secs(600),
+            stale_after: Duration::from_secs(60),
         }
     }
 }
@@ -62,9 +63,14 @@ pub struct Steward {
 /// Which runs a steward serves.
 #[derive(Clone, Debug)]
 pub enum Scope {
-    /// Publishes what is due in any run, replays of finished ones included, and closes this job's runs: a
+    /// Publishes what is due in any run of a job and a kind, replays of finished ones included, and closes them: a
     /// worker's steward.
-    Job(String),
+    Job {
+        /// `JOB_NAME`.
+        job: String,
+        /// The kind of runs whose messages go into this steward's queue.
+        kind: RunKind,
+    },
     /// These only: a command's steward. A dry run must not publish what an interrupted night left behind.
     Runs(Vec<RunId>),
 }
@@ -105,7 +111,7 @@ impl Steward {
     /// One round: publish all that is due, close what is settled. Tells which runs it closed.
     pub async fn round(&self) -> Result<Vec<RunId>, StewardError> {
         let runs: Vec<Option<RunId>> = match &self.scope {
-            Scope::Job(_) => vec![None],
+            Scope::Job { .. } => vec![None],
             Scope::Runs(runs) => runs.iter().copied().map(Some).collect(),
         };
         for run in runs {
@@ -120,39 +126,68 @@ impl Steward {
         }
         let mut closed = Vec::new();
         for run in self.unfinished().await? {
-            if self.ledger.is_settled(run).await? && self.ledger.close_run(run).await? {
-                tracing::info!(run_id = %run, "run closed");
-                closed.push(run);
+            if self.ledger.is_settled(run.id).await? && self.close(&run).await? {
+                tracing::info!(run_id = %run.id, "run closed");
+                closed.push(run.id);
             }
         }
         Ok(closed)
+    }
+
+    /// Closes a run with its report, and a notice where anybody waits for one. Its rows are done: what is counted now
+    /// is what the transaction that closes it finds, or finds it closed by another.
+    async fn close(&self, run: &Run) -> Result<bool, StewardError> {
+        let closed_at = self.ledger.now().await?;
+        let tally = self.ledger.tally(run.id).await?;
+        let closed = Run { state: RunState::Closed, closed_at: Some(closed_at), ..run.clone() };
+        let report = Report::new(&closed, &tally, closed_at);
+        let closing = Closing {
+            closed_at,
+            report: serde_json::to_value(&report).expect("a report is plain data"),
+            notice: (run.kind == RunKind::Night).then(|| report.notice()),
+        };
+        Ok(self.ledger.close_run(run.id, &closing).await?)
     }
 
     /// A duty of its own for each scope: a command's steward, which serves one night, must not keep a worker's
     /// from all others. Where both take the same run, no row is taken twice: taking stamps it.
     fn duty(&self) -> String {
         match &self.scope {
-            Scope::Job(_) => "steward".to_owned(),
+            Scope::Job { job, kind } => format!("steward of {job}, {kind}"),
             Scope::Runs(runs) => {
                 runs.first().map_or_else(|| "steward".to_owned(), |run| format!("steward of {run}"))
             }
         }
     }
 
-    async fn unfinished(&self) -> Result<Vec<RunId>, StewardError> {
+    /// Runs that may be settled and are not closed yet.
+    async fn unfinished(&self) -> Result<Vec<Run>, StewardError> {
+        let mut found = Vec::new();
         match &self.scope {
-            Scope::Job(job) => {
-                Ok(self.ledger.unfinished_runs(job, None).await?.iter().map(|run| run.id).collect())
+            Scope::Job { job, kind } => {
+                found = self.ledger.unfinished_runs(job, None).await?;
+                found.retain(|run| run.kind == *kind);
             }
-            // Closing a closed run changes nothing.
-            Scope::Runs(runs) => Ok(runs.clone()),
+            Scope::Runs(runs) => {
+                for run in runs {
+                    found.extend(self.ledger.run(*run).await?);
+                }
+            }
         }
+        found.retain(|run| run.state == RunState::Open);
+        Ok(found)
     }
 
     async fn publish_window(&self, run: Option<RunId>) -> Result<usize, StewardError> {
         let depth = self.queue.depth().await?;
+        let (job, kind) = match &self.scope {
+            Scope::Job { job, kind } => (Some(job.clone()), Some(*kind)),
+            Scope::Runs(_) => (None, None),
+        };
         let terms = DueTerms {
             run,
+            job,
+            kind,
             limit: self.terms.window,
             queue_idle: depth.ready == 0,
             retake_after: self.terms.retake_after,

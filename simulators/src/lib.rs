@@ -21,6 +21,7 @@ mod sheet;
 mod sheets;
 mod simulators;
 mod stats;
+mod webhook;
 
 pub use capacity::Capacity;
 pub use clock::WallClock;
@@ -38,3 +39,4 @@ pub use sheet::{Sheet, SheetCell, Spreadsheet, date_serial};
 pub use sheets::{SheetsFailure, SheetsServer};
 pub use simulators::{Simulators, SimulatorsConfig};
 pub use stats::{Second, Stats, StatsSnapshot, WatchedRequest};
+pub use webhook::Webhook;

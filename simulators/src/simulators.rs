@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::WallClock;
-use crate::faults::FaultPlan;
+use crate::faults::{FaultPlan, Latency, Rate, RetryLater};
 use crate::fhir::{BASE_PATH, FhirOptions, FhirServer, FhirStore, TOKEN_PATH};
 use crate::listener::Listener;
+use crate::night::DemoNight;
 use crate::population::Population;
 use crate::sheet::Spreadsheet;
 use crate::sheets::{SheetsOptions, SheetsServer};
@@ -57,6 +58,22 @@ impl Default for SimulatorsConfig {
             token_lifetime: Duration::from_secs(3600),
             public_sheets_url: None,
         }
+    }
+}
+
+impl SimulatorsConfig {
+    /// The demo's world: this night, a server that takes 150 ms as the median, and 1 % transient errors in all, of
+    /// three kinds.
+    pub fn demo(night: &DemoNight) -> Self {
+        let faults = FaultPlan {
+            latency: Latency::log_normal(150.0, 0.4),
+            error_500: Rate::of(0.004),
+            error_503: RetryLater { rate: 0.003, ..RetryLater::default() },
+            reset: Rate::of(0.003),
+            ..FaultPlan::default()
+        };
+        let (population, spreadsheet) = (Some(night.population().clone()), night.spreadsheet());
+        Self { faults, population, spreadsheet, ..Self::default() }
     }
 }
 

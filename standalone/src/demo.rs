@@ -2,20 +2,17 @@
 
 use std::path::Path;
 
-use producer::Status;
 use producer::flags::RunFlags;
 use shared::clock::Clock;
 use shared::domain::RunDate;
 use shared::settings::Settings;
+use shared::status::{Status, refuse};
 use shared::telemetry;
-use simulators::{
-    DemoNight, FaultPlan, Latency, NightOptions, Rate, RetryLater, Simulators, SimulatorsConfig,
-};
+use simulators::{DemoNight, NightOptions, Simulators, SimulatorsConfig};
 
 /// Everything the demo makes.
 const FOLDER: &str = "demo-night";
 const API_KEY: &str = "demo-api-key";
-const SEED: u64 = 20_000;
 
 /// Starts the simulators, runs today's night and says what reached the FHIR server.
 pub async fn run(flags: &RunFlags) -> Status {
@@ -41,9 +38,7 @@ pub async fn run(flags: &RunFlags) -> Status {
         };
         match Settings::read(&value) {
             Ok(settings) => settings,
-            Err(errors) => {
-                return crate::refuse(&errors.iter().map(ToString::to_string).collect::<Vec<_>>());
-            }
+            Err(errors) => return refuse(errors),
         }
     };
     telemetry::start(settings.log_format);
@@ -72,22 +67,9 @@ async fn start(folder: &Path) -> std::io::Result<Simulators> {
     std::fs::create_dir_all(folder)?;
     let zone = jakarta();
     let today = RunDate::today(Clock::system().now(), &zone);
-    let night = DemoNight::build(SEED, &today.to_string(), &NightOptions::default())
+    let night = DemoNight::build(DemoNight::SEED, &today.to_string(), &NightOptions::default())
         .map_err(std::io::Error::other)?;
-    let config = SimulatorsConfig {
-        api_keys: vec![API_KEY.to_owned()],
-        // 1 % transient errors in all, of three kinds.
-        faults: FaultPlan {
-            latency: Latency::log_normal(150.0, 0.4),
-            error_500: Rate::of(0.004),
-            error_503: RetryLater { rate: 0.003, ..RetryLater::default() },
-            reset: Rate::of(0.003),
-            ..FaultPlan::default()
-        },
-        population: Some(night.population().clone()),
-        spreadsheet: night.spreadsheet(),
-        ..SimulatorsConfig::default()
-    };
+    let config = SimulatorsConfig { api_keys: vec![API_KEY.to_owned()], ..SimulatorsConfig::demo(&night) };
     let simulators = Simulators::start(config).await?;
     std::fs::write(folder.join("service-account.json"), simulators.service_account_json())?;
     std::fs::write(folder.join("api-key"), API_KEY)?;

@@ -2,33 +2,22 @@
 //! adapter promises.
 
 mod in_process;
-#[cfg(feature = "services")]
 mod postgres;
-#[cfg(feature = "services")]
 mod postgres_tls;
-#[cfg(feature = "services")]
 mod rabbitmq;
 mod sqlite;
 
-#[cfg(feature = "services")]
-use tests::conformance::ledger::Postgres;
-use tests::conformance::ledger::{SqliteInMemory, SqliteOnFile};
-use tests::conformance::queue::InProcess;
-#[cfg(feature = "services")]
-use tests::conformance::queue::RabbitMq;
+use tests::conformance::ledger::{Postgres, SqliteInMemory, SqliteOnFile};
+use tests::conformance::queue::{InProcess, RabbitMq};
 
 tests::ledger_suite!(ledger_sqlite_on_file, real, SqliteOnFile::new().await);
 tests::ledger_suite!(ledger_sqlite_in_memory, paused, SqliteInMemory::new());
-#[cfg(feature = "services")]
 tests::ledger_suite!(ledger_postgres, real, Postgres::new().await);
 
 tests::queue_suite!(queue_in_process, paused, InProcess::new());
-#[cfg(feature = "services")]
 tests::queue_suite!(queue_rabbitmq, real, RabbitMq::new().await);
 
 tests::steward_suite!(steward_sqlite_on_file, real, (SqliteOnFile::new().await, InProcess::new()));
 tests::steward_suite!(steward_sqlite_in_memory, paused, (SqliteInMemory::new(), InProcess::new()));
-#[cfg(feature = "services")]
 tests::steward_suite!(steward_postgres, real, (Postgres::new().await, InProcess::new()));
-#[cfg(feature = "services")]
 tests::steward_suite!(steward_rabbitmq, real, (SqliteOnFile::new().await, RabbitMq::new().await));

@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser as _};
 use producer::flags::Cli;
-use producer::{Signal, Status};
 use shared::domain::{Outcome, Reason, Warning};
 use shared::ledger::RunState;
 use shared::settings::Settings;
+use shared::signals::Signal;
+use shared::status::Status;
 
-/// What only `standalone` knows; its own type is private to the program.
+/// What only one program knows; their own types are private to them.
 #[derive(Debug, Args)]
-struct StandaloneFlags {
+struct ProgramFlags {
     #[arg(long)]
     demo: bool,
+    #[arg(long)]
+    detach: bool,
 }
 
 const DOCUMENTS: [&str; 5] =
@@ -63,9 +66,12 @@ fn tables(text: &str, header: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// The first code span of each row's first cell.
+/// The code spans of each row's first cell, several with commas between.
 fn names(text: &str, header: &str) -> BTreeSet<String> {
-    tables(text, header).iter().map(|row| first_span(&row[0]).to_owned()).collect()
+    tables(text, header)
+        .iter()
+        .flat_map(|row| row[0].split(", ").map(first_span).map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 fn first_span(cell: &str) -> &str {
@@ -83,14 +89,14 @@ fn the_readme_begins_with_two_commands_that_the_makefile_has() {
     let commands: Vec<_> = code.iter().take(2).map(|line| line.split('#').next().unwrap().trim()).collect();
     assert_eq!(commands, ["make demo", "make test"]);
     let makefile = read("Makefile");
-    for target in ["demo", "test", "test-all"] {
+    for target in ["demo", "demo-cluster", "test", "test-all"] {
         assert!(makefile.lines().any(|line| line.starts_with(&format!("{target}:"))), "no target {target}");
     }
 }
 
 #[test]
 fn the_readme_names_every_flag_and_no_other() {
-    let command = Cli::<StandaloneFlags>::command();
+    let command = Cli::<ProgramFlags>::command();
     let mut flags = words(command.get_arguments().filter_map(|flag| flag.get_long()));
     flags.extend(words(["help", "version"]));
     let readme = read("README.md");
@@ -115,10 +121,11 @@ fn the_readme_names_every_flag_and_no_other() {
 fn every_command_line_of_the_readme_is_understood() {
     let readme = read("README.md");
     let (code, _) = fenced(&readme);
-    let lines: Vec<_> = code.into_iter().filter(|line| line.starts_with("standalone")).collect();
+    let ours = |line: &&str| line.starts_with("standalone") || line.starts_with("producer");
+    let lines: Vec<_> = code.into_iter().filter(ours).collect();
     assert!(!lines.is_empty());
     for line in lines {
-        let cli = Cli::<StandaloneFlags>::try_parse_from(line.split_whitespace());
+        let cli = Cli::<ProgramFlags>::try_parse_from(line.split_whitespace());
         let checked = cli.map_err(|error| error.to_string()).and_then(|cli| cli.run.check());
         assert_eq!(checked, Ok(()), "{line}");
     }

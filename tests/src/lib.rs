@@ -4,5 +4,4 @@ pub mod conformance;
 pub mod examples;
 pub mod night;
 pub mod process;
-#[cfg(feature = "services")]
 pub mod services;

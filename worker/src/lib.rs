@@ -4,6 +4,8 @@
 
 mod batches;
 mod breaker;
+mod company;
+mod composition;
 mod credentials;
 pub mod fhir;
 mod gather;
@@ -18,10 +20,12 @@ mod worker;
 
 pub use batches::{BatchTerms, Batches};
 pub use breaker::BreakerTerms;
+pub use company::Company;
+pub use composition::{Fhir, Tuning, worker};
 pub use credentials::{CredentialSource, Credentials};
 pub use gather::GatherTerms;
 pub use pause::PauseTerms;
 pub use row::Rows;
 pub use server::{Server, ServerTerms};
 pub use token::{NoToken, TokenSource, TokenTerms};
-pub use worker::Worker;
+pub use worker::{DRAIN, Worker};

@@ -18,6 +18,7 @@ use shared::retry::RetryPolicy;
 use tokio::time::Instant;
 
 use crate::batches::{Batches, LedgerFailed};
+use crate::company::Company;
 use crate::fhir::{Change, Failure, PatientId, Reading, TelecomPolicy};
 use crate::lookup::{DELETED, Sought};
 use crate::server::{Account, Server, Stop};
@@ -36,6 +37,8 @@ pub struct Rows {
     pub batches: Batches,
     /// The FHIR server.
     pub server: Server,
+    /// Who else works in this process.
+    pub company: Company,
     /// Opens payloads.
     pub keys: Arc<DataKeys>,
     /// What time it is.
@@ -84,20 +87,30 @@ impl Rows {
     }
 
     async fn carry(&self, message: &RowMessage) -> Settle {
-        let asked_at = Instant::now();
-        let claim = self.batches.claims.ask(ClaimRequest { key: message.key, turn: message.turn }).await;
-        match claim {
-            Ok(Claim::Ours(claimed)) => self.carry_out(message, &claimed, asked_at).await,
-            Ok(Claim::Settled(_) | Claim::Stale) => Settle::Done,
-            Ok(Claim::Failed(reason)) => Settle::DeadLetter(reason),
-            Ok(Claim::Leased { left }) => {
-                Settle::RetryAfter(left + self.server.moment(Duration::from_secs(1)), message.turn)
-            }
-            Err(LedgerFailed) => Settle::RetryAfter(LEDGER_PAUSE, message.turn),
+        let mut place = self.company.join().await;
+        loop {
+            let asked_at = Instant::now();
+            let request = ClaimRequest { key: message.key, turn: message.turn, alone: place.is_alone() };
+            return match self.batches.claims.ask(request).await {
+                Ok(Claim::Ours(claimed)) => self.carry_out(message, &claimed, asked_at).await,
+                Ok(Claim::Settled(_) | Claim::Stale) => Settle::Done,
+                Ok(Claim::Failed(reason)) => Settle::DeadLetter(reason),
+                Ok(Claim::Suspect) => {
+                    // Given up before the other is waited for, which waits for all of these.
+                    drop(place);
+                    place = self.company.only().await;
+                    continue;
+                }
+                Ok(Claim::Leased { left }) => {
+                    Settle::RetryAfter(left + self.server.moment(Duration::from_secs(1)), message.turn)
+                }
+                Err(LedgerFailed) => Settle::RetryAfter(LEDGER_PAUSE, message.turn),
+            };
         }
     }
 
     async fn carry_out(&self, message: &RowMessage, claimed: &Claimed, asked_at: Instant) -> Settle {
+        let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
         let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));
         let account = Account::new(claimed.key, deadline);
@@ -109,7 +122,7 @@ impl Rows {
                 requests: 0,
                 retries: 0,
             };
-            let _ = self.batches.records.ask(record).await;
+            let _ = self.record(record, lease_ends).await;
             return Settle::Done;
         };
         let intended = claimed.intent.is_some();
@@ -137,7 +150,7 @@ impl Rows {
             requests: work.account.requests,
             retries: work.account.retries + u32::from(matches!(settlement, Settlement::Retry { .. })),
         };
-        match self.batches.records.ask(record).await {
+        match self.record(record, lease_ends).await {
             Ok(Recorded::Yes { turn }) => match settlement {
                 Settlement::Done { .. } | Settlement::Returned => Settle::Done,
                 Settlement::Retry { after, .. } => Settle::RetryAfter(after, turn),
@@ -157,6 +170,20 @@ impl Rows {
             }
             // The claim stands until its lease ends; then the sweep or this message finds what was done.
             Err(LedgerFailed) => Settle::RetryAfter(self.lease, message.turn),
+        }
+    }
+
+    /// Records the end of a claim. A ledger that fails is asked again while the lease lasts: a claim that ends
+    /// without a record counts as a crash, and a database that is started again is none. A record that was taken
+    /// and whose answer got lost comes back refused.
+    async fn record(&self, record: Record, lease_ends: Instant) -> Result<Recorded, LedgerFailed> {
+        loop {
+            match self.batches.records.ask(record.clone()).await {
+                Err(LedgerFailed) if Instant::now() + LEDGER_PAUSE < lease_ends => {
+                    tokio::time::sleep(LEDGER_PAUSE).await;
+                }
+                answer => return answer,
+            }
         }
     }
 

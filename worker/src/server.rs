@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::error_chain;
-use shared::ledger::{GateKind, RowKey};
+use shared::ledger::{Gate, GateKind, RowKey};
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,7 +18,7 @@ use crate::fhir::{Canary, Explanation, Failure, FhirClient, Operation, Transient
 use crate::gather::GatherTerms;
 use crate::limiter::{Limiter, Sample, Verdict};
 use crate::many::Many;
-use crate::pause::{Pause, PauseTerms};
+use crate::pause::{Pause, PauseTerms, Paused};
 use crate::token::NoToken;
 
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
@@ -247,6 +247,13 @@ impl Server {
             return Err(Stop::Retry(failure.to_string()));
         }
         let wait = match retry_after {
+            Some(asked) if asked >= self.pause.terms().told => {
+                let paused = Paused {
+                    until: Some(Instant::now() + asked),
+                    ..Paused::found(GateKind::Throttled, failure.to_string())
+                };
+                return Err(self.pause(paused));
+            }
             Some(asked) => {
                 self.limiter.hold_until(Instant::now() + asked);
                 asked
@@ -317,7 +324,12 @@ impl Server {
 
     /// Pauses everything.
     pub fn systemic(&self, kind: GateKind, reason: String) -> Stop {
-        if self.pause.begin(kind, reason.clone()) {
+        self.pause(Paused::found(kind, reason))
+    }
+
+    fn pause(&self, paused: Paused) -> Stop {
+        let Gate { kind, reason } = paused.gate.clone();
+        if self.pause.begin(paused) {
             tracing::warn!(reason, kind = %kind, "the night pauses");
         }
         Stop::Paused

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error_chain;
-use shared::ledger::{Burial, Gate, GateKind, Ledger};
-use shared::queue::{Channel, Deliveries, Delivery, Queue, Settle};
+use shared::ledger::{Burial, Gate, GateKind, Ledger, ShutGate};
+use shared::queue::{Channel, Deliveries, Delivery, Queue, Queues, Settle};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batches::LedgerFailed;
+use crate::pause::Paused;
 use crate::row::Rows;
 
 /// Dead letters completed side by side.
@@ -25,65 +26,117 @@ const MOST_GATHERED: usize = 5_000;
 /// How long a guard stands at most: what any gate may.
 const GUARD: Duration = Duration::from_secs(300);
 
-/// How often the ledger is asked whether the guard still stands.
-const LOOK_AT_GUARD: Duration = Duration::from_secs(1);
+/// What a worker that is asked to stop has to drain: a service manager's usual patience is 30 s. What is in hand
+/// after that is delivered again.
+pub const DRAIN: Duration = Duration::from_secs(25);
 
 /// After the queue failed, before it is asked again.
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
 
+/// Who probes while the fleet is paused.
+const PROBE: &str = "probe";
+
 /// A worker; any number run in one process, or in many.
 pub struct Worker {
-    ledger: Arc<dyn Ledger>,
-    queue: Arc<dyn Queue>,
-    rows: Arc<Rows>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The queues.
+    pub queues: Queues,
+    /// What every row needs.
+    pub rows: Arc<Rows>,
     /// `FHIR_MAX_CONCURRENCY`.
-    max_concurrency: usize,
+    pub max_concurrency: usize,
+    /// Names this worker among its peers.
+    pub holder: String,
 }
 
 impl Worker {
-    /// A worker that has not started.
-    pub fn new(ledger: Arc<dyn Ledger>, queue: Arc<dyn Queue>, rows: Rows, max_concurrency: usize) -> Self {
-        Self { ledger, queue, rows: Arc::new(rows), max_concurrency }
-    }
-
     /// Works until `drain`, then finishes what it has in hand; until `abort`, then drops it, to be delivered
     /// again.
     pub async fn run(&self, drain: CancellationToken, abort: CancellationToken) {
-        let buried = CancellationToken::new();
-        let burials = self.bury(buried.clone());
+        let done = CancellationToken::new();
         let work = async {
             let mut probes = Probes::new(self.rows.server.pause.terms().first);
-            while !drain.is_cancelled() {
-                if !self.until_well(&mut probes, &drain).await {
-                    break;
-                }
-                self.serve(&drain, &abort).await;
+            while self.until_well(&mut probes, &drain).await {
+                tokio::join!(self.serve(&self.queues.night, &drain, &abort), async {
+                    if let Some(queue) = self.queues.apart() {
+                        self.serve(queue, &drain, &abort).await;
+                    }
+                });
             }
-            buried.cancel();
+            done.cancel();
         };
-        tokio::join!(work, burials);
+        tokio::join!(work, self.watch_gate(&done), self.bury(&self.queues.night, &done), async {
+            if let Some(queue) = self.queues.apart() {
+                self.bury(queue, &done).await;
+            }
+        });
+    }
+
+    /// [`run`](Self::run), which gives up what is still in hand so long after `drain`.
+    pub async fn run_at_most(&self, drain: CancellationToken, abort: CancellationToken, patience: Duration) {
+        let run_out = async {
+            drain.cancelled().await;
+            tokio::time::sleep(patience).await;
+            abort.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.run(drain.clone(), abort.clone()) => {}
+            () = run_out => {}
+        }
+    }
+
+    /// Pauses when another process has shut the gate.
+    async fn watch_gate(&self, done: &CancellationToken) {
+        let pause = &self.rows.server.pause;
+        while !done.is_cancelled() {
+            tokio::select! {
+                () = tokio::time::sleep(pause.terms().look) => {}
+                () = done.cancelled() => break,
+            }
+            let ended = pause.ended();
+            if pause.is_on() {
+                continue;
+            }
+            // The gate may be our own, opened after it was read.
+            if let Ok(Some(ShutGate { gate, left })) = self.ledger.gate().await
+                && pause.ended() == ended
+            {
+                let until = (gate.kind == GateKind::Throttled).then(|| Instant::now() + left);
+                let Gate { kind, reason } = gate.clone();
+                if pause.begin(Paused { gate, until, adopted: true }) {
+                    tracing::warn!(reason, kind = %kind, "another process paused the night");
+                }
+            }
+        }
     }
 
     /// Probes until the server is well. False: it is time to stop.
     async fn until_well(&self, probes: &mut Probes, drain: &CancellationToken) -> bool {
         let server = &self.rows.server;
-        let pause = server.pause.terms();
-        let mut wait = probes.next(pause.most);
+        let most = server.pause.terms().most;
+        let mut wait = probes.next(most);
         loop {
-            if !self.until_unguarded(drain).await {
+            if drain.is_cancelled() || !self.until_unguarded(drain).await {
                 return false;
             }
-            if let Some(gate) = server.pause.reason()
+            let paused = server.pause.reason();
+            let asked = paused.as_ref().and_then(|paused| paused.until);
+            let first = asked.map_or(wait, |until| until.saturating_duration_since(Instant::now()));
+            if let Some(paused) = paused
+                && !paused.adopted
                 && probes.paused_before()
             {
-                self.shut_gate(&gate, wait).await;
+                // Longer than until the next probe ends, so that it does not lapse between two of them.
+                let lasts = if asked.is_some() { first } else { first * 2 + self.rows.request_timeout };
+                self.shut_gate(&paused.gate, lasts).await;
             }
-            let probe = async {
-                tokio::time::sleep(wait).await;
-                server.probe().await
-            };
+            if !pass(first, drain).await || !self.until_our_turn(wait, drain).await {
+                return false;
+            }
             let outcome = tokio::select! {
-                outcome = probe => outcome,
+                outcome = server.probe() => outcome,
                 () = drain.cancelled() => return false,
             };
             match outcome {
@@ -106,9 +159,28 @@ impl Worker {
                         tracing::warn!(reason, kind = %kind, "the night pauses");
                     }
                     server.pause.end();
-                    server.pause.begin(kind, reason);
-                    wait = probes.next(pause.most);
+                    server.pause.begin(Paused::found(kind, reason));
+                    wait = probes.next(most);
                 }
+            }
+        }
+    }
+
+    /// While the gate is shut one worker of the fleet probes, and the others wait for what it finds; where the
+    /// server named a time, all of them wait for that. A gate that lapsed holds nobody. False: it is time to stop.
+    async fn until_our_turn(&self, wait: Duration, drain: &CancellationToken) -> bool {
+        let look = self.rows.server.pause.terms().look;
+        let lease = (wait * 2 + self.rows.request_timeout).max(look * 2);
+        loop {
+            let pass_for = match self.ledger.gate().await {
+                Ok(Some(shut)) if shut.gate.kind == GateKind::Throttled => shut.left.min(look),
+                Ok(Some(_)) if !self.ledger.hold_duty(PROBE, &self.holder, lease).await.unwrap_or(true) => {
+                    look
+                }
+                Ok(_) | Err(_) => return true,
+            };
+            if !pass(pass_for, drain).await {
+                return false;
             }
         }
     }
@@ -116,40 +188,46 @@ impl Worker {
     /// A guard stands until an operator starts again, who opens it in the ledger, or until it lapses there: one
     /// good probe does not disprove that searches returned other Patients. False: it is time to stop.
     async fn until_unguarded(&self, drain: &CancellationToken) -> bool {
-        let Some(gate) = self.rows.server.pause.reason().filter(|gate| gate.kind == GateKind::Guard) else {
-            return true;
-        };
-        self.shut_gate(&gate, GUARD).await;
+        let pause = &self.rows.server.pause;
+        let guard = |paused: &Paused| paused.gate.kind == GateKind::Guard;
+        let Some(paused) = pause.reason().filter(guard) else { return true };
+        if !paused.adopted {
+            self.shut_gate(&paused.gate, GUARD).await;
+        }
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_AT_GUARD) => {}
-                () = drain.cancelled() => return false,
+            if !pass(pause.terms().look, drain).await {
+                return false;
             }
-            if let Ok(gate) = self.ledger.gate().await
-                && gate.is_none_or(|gate| gate.kind != GateKind::Guard)
+            if let Ok(shut) = self.ledger.gate().await
+                && shut.is_none_or(|shut| shut.gate.kind != GateKind::Guard)
             {
+                // No longer a guard: the next probe tells what it is now.
+                pause.end();
+                pause
+                    .begin(Paused { adopted: true, ..Paused::found(GateKind::Systemic, paused.gate.reason) });
                 return true;
             }
         }
     }
 
-    async fn shut_gate(&self, gate: &Gate, until_probe: Duration) {
-        // Longer than until the next probe ends, so that it does not lapse between two of them.
-        let lasts = (until_probe * 2 + self.rows.request_timeout).min(Duration::from_secs(300));
-        if let Err(error) = self.ledger.shut_gate(gate, lasts).await {
+    async fn shut_gate(&self, gate: &Gate, lasts: Duration) {
+        if let Err(error) = self.ledger.shut_gate(gate, lasts.min(GUARD)).await {
             tracing::warn!(error = error_chain(&error), "the pause could not be noted in the ledger");
         }
     }
 
     /// Receives and works until drained or paused, and until what is in hand is settled.
-    async fn serve(&self, drain: &CancellationToken, abort: &CancellationToken) {
+    async fn serve(&self, queue: &Arc<dyn Queue>, drain: &CancellationToken, abort: &CancellationToken) {
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut deliveries: Option<Box<dyn Deliveries>> = None;
         let paused = self.rows.server.pause.began();
         let mut paused = std::pin::pin!(paused);
         loop {
             if deliveries.is_none() {
-                deliveries = self.subscribe(Channel::Work, self.most_in_hand()).await;
+                tokio::select! {
+                    subscribed = subscribe(queue, Channel::Work, self.most_in_hand()) => deliveries = subscribed,
+                    () = drain.cancelled() => break,
+                }
             }
             let room = tasks.len() < self.in_hand_now();
             tokio::select! {
@@ -182,12 +260,15 @@ impl Worker {
     }
 
     /// Completes dead letters until told to stop.
-    async fn bury(&self, stop: CancellationToken) {
+    async fn bury(&self, queue: &Arc<dyn Queue>, stop: &CancellationToken) {
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut deliveries = None;
         loop {
             if deliveries.is_none() {
-                deliveries = self.subscribe(Channel::DeadLetters, BURIALS).await;
+                tokio::select! {
+                    subscribed = subscribe(queue, Channel::DeadLetters, BURIALS) => deliveries = subscribed,
+                    () = stop.cancelled() => break,
+                }
             }
             let room = tasks.len() < BURIALS;
             tokio::select! {
@@ -202,20 +283,9 @@ impl Worker {
                 () = stop.cancelled() => break,
             }
         }
+        drop(deliveries);
         while let Some(ended) = tasks.join_next().await {
             note_panic(ended);
-        }
-    }
-
-    /// None: it failed, and a moment has passed.
-    async fn subscribe(&self, channel: Channel, prefetch: usize) -> Option<Box<dyn Deliveries>> {
-        match self.queue.subscribe(channel, prefetch).await {
-            Ok(deliveries) => Some(deliveries),
-            Err(error) => {
-                tracing::warn!(error = error_chain(&error), "cannot subscribe to the queue; trying again");
-                tokio::time::sleep(RESUBSCRIBE).await;
-                None
-            }
         }
     }
 
@@ -265,6 +335,26 @@ impl Probes {
 
     fn resumed(&mut self) {
         self.resumed_at = Some(Instant::now());
+    }
+}
+
+/// False: it is time to stop.
+async fn pass(time: Duration, drain: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(time) => true,
+        () = drain.cancelled() => false,
+    }
+}
+
+/// None: it failed, and a moment has passed.
+async fn subscribe(queue: &Arc<dyn Queue>, channel: Channel, prefetch: usize) -> Option<Box<dyn Deliveries>> {
+    match queue.subscribe(channel, prefetch).await {
+        Ok(deliveries) => Some(deliveries),
+        Err(error) => {
+            tracing::warn!(error = error_chain(&error), "cannot subscribe to the queue; trying again");
+            tokio::time::sleep(RESUBSCRIBE).await;
+            None
+        }
     }
 }
 

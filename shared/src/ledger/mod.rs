@@ -13,7 +13,9 @@
 //!
 //! The states of a row, and who may move it from one to the next, are drawn in `docs/state-machine.md`.
 
+mod crashes;
 mod error;
+mod outbox;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod row;
@@ -24,15 +26,18 @@ mod view;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
+pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
+pub use outbox::{Notice, OpenNotice, StrayMessage, StrayView};
 pub use row::{
     Burial, Claim, ClaimRequest, Claimed, Intent, Order, Record, Recorded, RowKey, RowMessage, SeedRow,
     Seeded, Settlement,
 };
 pub use run::{
-    DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState, Selection,
-    Snapshot,
+    Closing, DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState,
+    Selection, ShutGate, Snapshot,
 };
 pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Tally};
 
@@ -79,9 +84,9 @@ pub trait Ledger: LedgerView {
     /// Opens a new generation of each dead letter that matches and is still open, and names them.
     async fn replay(&self, replay: Replay) -> Result<Vec<RowKey>, LedgerError>;
 
-    /// Closes the run if its snapshot is complete and no row is open. False: something is still open, or
-    /// somebody else closed it.
-    async fn close_run(&self, run: RunId) -> Result<bool, LedgerError>;
+    /// Closes the run if its snapshot is complete and no row is open, and keeps its report and the notice of it in
+    /// the same transaction. False: something is still open, or somebody else closed it; then nothing is kept.
+    async fn close_run(&self, run: RunId, closing: &Closing) -> Result<bool, LedgerError>;
 
     /// Gives up a dry run, whose rows need no outcome.
     async fn abandon_run(&self, fence: &Fence, run: RunId) -> Result<(), LedgerError>;
@@ -93,7 +98,7 @@ pub trait Ledger: LedgerView {
     // claim's lease ran out, when it is retrying past its due time, or when it waited long in an idle queue.
 
     /// Takes up to `terms.limit` rows that are due, in sheet order, and stamps them so that they do not come
-    /// due again at once. Rows are those of `terms.run`, or of every open run.
+    /// due again at once. Rows are those of `terms.run`, or of every open run, and of `terms.kind` only.
     async fn take_due(&self, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError>;
 
     /// The queue confirmed these: they come due again only after `stale_after`.
@@ -105,8 +110,8 @@ pub trait Ledger: LedgerView {
 
     // A row's way through a worker.
 
-    /// Claims rows for one worker; answers in the order asked. What the ledger can decide by itself
-    /// (superseded, already applied) it decides here.
+    /// Claims rows for one worker; answers in the order asked. What the ledger can decide by itself (superseded,
+    /// already applied, crashed too often) it decides here.
     async fn claim(&self, requests: &[ClaimRequest], lease: Duration) -> Result<Vec<Claim>, LedgerError>;
 
     /// Records what is about to be written, before it is. False: the claim is no longer ours.
@@ -119,6 +124,17 @@ pub trait Ledger: LedgerView {
     /// Completes dead letters: a failed row becomes `dead_lettered` and its dead letter stands, in one
     /// transaction. A row that did not fail (its message merely died) goes back to pending. Idempotent.
     async fn bury(&self, burials: &[Burial]) -> Result<(), LedgerError>;
+
+    // For people.
+
+    /// Notes a piece of news to be posted; nothing where one with this key was noted before, posted or not.
+    async fn post_notice(&self, notice: &Notice) -> Result<(), LedgerError>;
+
+    /// Notes that an open notice was posted, or that one more attempt to post it failed.
+    async fn note_notice(&self, number: i64, posted: bool) -> Result<(), LedgerError>;
+
+    /// Keeps a message that could not be decoded; nothing where one with its id is kept of its queue.
+    async fn keep_stray(&self, stray: &StrayMessage) -> Result<(), LedgerError>;
 
     // Shared state of the fleet.
 
@@ -136,6 +152,9 @@ pub trait Ledger: LedgerView {
 /// The side that is looked at: the command line, the report, the dashboard.
 #[async_trait]
 pub trait LedgerView: Send + Sync {
+    /// The ledger's clock.
+    async fn now(&self) -> Result<Timestamp, LedgerError>;
+
     /// One run.
     async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError>;
 
@@ -153,6 +172,9 @@ pub trait LedgerView: Send + Sync {
 
     /// What a run's rows became so far, counted.
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError>;
+
+    /// The report that a run was closed with. Replays change what [`tally`](Self::tally) says, and not this.
+    async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError>;
 
     /// How far a run is: cheap enough to ask every few seconds.
     async fn progress(&self, run: RunId) -> Result<Progress, LedgerError>;
@@ -183,6 +205,12 @@ pub trait LedgerView: Send + Sync {
         nik: &KeyedHash,
     ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
 
+    /// Notices that are not posted yet, oldest first.
+    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError>;
+
+    /// Messages that could not be decoded, oldest first, after the one with the number `after`.
+    async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError>;
+
     /// The gate, if it is shut now.
-    async fn gate(&self) -> Result<Option<Gate>, LedgerError>;
+    async fn gate(&self) -> Result<Option<ShutGate>, LedgerError>;
 }

@@ -83,6 +83,9 @@ pub struct ClaimRequest {
     pub key: RowKey,
     /// The message's turn.
     pub turn: u32,
+    /// Whether its process holds no other claim, and takes none before this one has ended. A row that crashed
+    /// [`CRASHES_IN_COMPANY`](super::CRASHES_IN_COMPANY) times is claimed only so.
+    pub alone: bool,
 }
 
 /// What became of the wish.
@@ -92,7 +95,8 @@ pub enum Claim {
     Ours(Box<Claimed>),
     /// The row has its outcome, or just got it from the ledger: settle the delivery as done.
     Settled(Option<Outcome>),
-    /// The row failed for good, but its dead letter is not complete: reject the delivery once more.
+    /// The row failed for good, earlier or by this claim, and its dead letter is not complete: reject the
+    /// delivery.
     Failed(Reason),
     /// A later message of this row is on its way, or the row is gone: settle as done.
     Stale,
@@ -101,6 +105,8 @@ pub enum Claim {
         /// How much of their lease is left.
         left: Duration,
     },
+    /// Its claims keep ending without a record: claim it again, alone. Nothing was counted.
+    Suspect,
 }
 
 /// A claim that succeeded.
@@ -130,8 +136,6 @@ pub struct Claimed {
     /// A newer success of the same NIK stands, yet a write of ours may have gone through: put right what FHIR
     /// holds, then record `superseded`.
     pub superseded: bool,
-    /// How many claims of this row ended without a record (its process died), this one not counted.
-    pub crashes: u32,
 }
 
 /// A write about to be made.

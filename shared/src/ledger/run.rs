@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::outbox::Notice;
 use super::row::RowKey;
 use crate::data_key::KeyedHash;
 use crate::domain::{Reason, RunDate, spelled};
@@ -133,6 +134,18 @@ pub struct Snapshot {
     pub changed_while_read: bool,
 }
 
+/// What a run is closed with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closing {
+    /// When it closed, by the ledger's clock ([`LedgerView::now`](super::LedgerView::now)): the one source of this
+    /// time, for the run and for its report alike.
+    pub closed_at: Timestamp,
+    /// Its report as of then.
+    pub report: serde_json::Value,
+    /// The news of it, where anybody wants them.
+    pub notice: Option<Notice>,
+}
+
 /// The right to write as the holder of a run lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -159,10 +172,14 @@ pub enum LockAttempt {
 }
 
 /// Which rows a sweep takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DueTerms {
-    /// One run, or every open run.
+    /// One run's; none means all.
     pub run: Option<RunId>,
+    /// Only those of this job; none means all.
+    pub job: Option<String>,
+    /// Only those of runs of this kind; none means all.
+    pub kind: Option<RunKind>,
     /// At most so many.
     pub limit: u32,
     /// Whether the work queue holds nothing ready: only then is a row that merely waited long taken, so a
@@ -206,4 +223,13 @@ pub struct Gate {
     pub kind: GateKind,
     /// Why, for an operator; no personal data.
     pub reason: String,
+}
+
+/// A gate as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutGate {
+    /// Why it is shut.
+    pub gate: Gate,
+    /// When it lapses by itself, unless it is shut again: by the ledger's clock.
+    pub left: Duration,
 }

@@ -56,6 +56,9 @@ pub struct Progress {
     pub open: u64,
     /// Rows waiting to be tried again.
     pub retrying: u64,
+    /// Rows whose message the queue has not confirmed to the ledger: those it may not have. A retry that a worker
+    /// carried to the queue by itself is among them.
+    pub unpublished: u64,
     /// Rows that became dead letters, complete or not.
     pub dead: u64,
 }

@@ -12,12 +12,13 @@ mod in_process;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::domain::Reason;
-use crate::ledger::{RowKey, RowMessage};
+use crate::ledger::{RowKey, RowMessage, RunKind};
 
 pub use in_process::InProcessQueue;
 
@@ -81,6 +82,36 @@ pub trait Queue: Send + Sync {
 
     /// How much waits.
     async fn depth(&self) -> Result<Depth, QueueError>;
+}
+
+/// The queues of a program. Dry runs travel apart from nights: what an operator tries out waits behind no night,
+/// and holds none up.
+#[derive(Clone)]
+pub struct Queues {
+    /// For runs that write.
+    pub night: Arc<dyn Queue>,
+    /// For runs that write nothing.
+    pub dry_run: Arc<dyn Queue>,
+}
+
+impl Queues {
+    /// One for both, where only one run is worked on at a time.
+    pub fn one(queue: Arc<dyn Queue>) -> Self {
+        Self { night: queue.clone(), dry_run: queue }
+    }
+
+    /// The queue for runs of this kind.
+    pub fn of(&self, kind: RunKind) -> &Arc<dyn Queue> {
+        match kind {
+            RunKind::Night => &self.night,
+            RunKind::DryRun => &self.dry_run,
+        }
+    }
+
+    /// The queue for dry runs, where it is another than that for nights.
+    pub fn apart(&self) -> Option<&Arc<dyn Queue>> {
+        (!Arc::ptr_eq(&self.night, &self.dry_run)).then_some(&self.dry_run)
+    }
 }
 
 /// A subscription; dropping it ends it.

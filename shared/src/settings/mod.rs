@@ -28,6 +28,19 @@ spelled! {
     }
 }
 
+/// A setting, or several, that proved unusable when they were put to use, before anything was started: exit
+/// status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadSettings(pub String);
+
+impl BadSettings {
+    /// What is wrong with a variable.
+    pub fn of(variable: &str, error: impl std::fmt::Display) -> Self {
+        Self(format!("{variable}: {error}"))
+    }
+}
+
 /// The Google Sheet.
 #[derive(Clone, Debug)]
 pub struct SheetSettings {
@@ -79,6 +92,10 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// `AMQP_URL`, as given.
     pub amqp_url: Option<String>,
+    /// `AMQP_CERT_FILE` and `AMQP_KEY_FILE`: what we show to a broker that asks for a client's certificate.
+    pub amqp_identity: Option<(PathBuf, PathBuf)>,
+    /// `ALERT_WEBHOOK_URL`.
+    pub alert_webhook: Option<SecretRef>,
     /// `DATA_KEY`.
     pub data_key: Option<SecretRef>,
     /// `JOB_NAME`.
@@ -114,6 +131,8 @@ impl Settings {
             },
             database_url: reader.text("DATABASE_URL"),
             amqp_url: reader.text("AMQP_URL"),
+            amqp_identity: read_identity(&mut reader),
+            alert_webhook: reader.secret("ALERT_WEBHOOK_URL"),
             data_key: reader.secret("DATA_KEY"),
             job: reader.value(
                 "JOB_NAME",
@@ -141,6 +160,17 @@ impl Settings {
         };
         if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
     }
+}
+
+fn read_identity(reader: &mut Reader<'_>) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (reader.text("AMQP_CERT_FILE"), reader.text("AMQP_KEY_FILE"));
+    let alone = match (&certificate, &key) {
+        (Some(_), None) => "AMQP_KEY_FILE",
+        (None, Some(_)) => "AMQP_CERT_FILE",
+        _ => return certificate.map(PathBuf::from).zip(key.map(PathBuf::from)),
+    };
+    reader.refuse(alone, "not set; AMQP_CERT_FILE and AMQP_KEY_FILE go together, both PEM files".into());
+    None
 }
 
 fn read_sheet(reader: &mut Reader<'_>) -> SheetSettings {

@@ -46,6 +46,9 @@ impl DemoNight {
         Ok(Self { seed, run_date, population, rows, expected })
     }
 
+    /// The seed of the demo's night, on one machine and on a cluster alike.
+    pub const SEED: u64 = 20_000;
+
     /// The people in the FHIR server.
     pub fn population(&self) -> &Population {
         &self.population

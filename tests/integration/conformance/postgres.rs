@@ -79,8 +79,10 @@ async fn a_dead_process_holds_what_it_has_until_its_leases_run_out() {
     assert!(!after.ledger().hold_duty("steward", "second", LEASE).await.unwrap());
     after.advance(LEASE).await;
     assert!(after.lock(ON, "second").await.epoch > fence.epoch);
-    assert_eq!(after.take(key(run, 2), 0).await.crashes, 1);
     assert!(after.ledger().hold_duty("steward", "second", LEASE).await.unwrap());
+    after.crash(key(run, 2), 0, 2).await;
+    let fourth = after.ask(key(run, 2), 0).await;
+    assert!(matches!(fourth, Claim::Suspect), "the death counted: {fourth:?}");
 }
 
 #[tokio::test]
@@ -88,7 +90,7 @@ async fn leases_run_out_by_the_databases_own_clock() {
     let stage = stage(&place().await).await;
     let run = stage.night(ON, &[(2, 1, 1)]).await;
     let lease = Duration::from_millis(400);
-    let requests = [ClaimRequest { key: key(run, 2), turn: 0 }];
+    let requests = [ClaimRequest { key: key(run, 2), turn: 0, alone: false }];
     let began = Instant::now();
     assert!(matches!(stage.ledger().claim(&requests, lease).await.unwrap()[0], Claim::Ours(_)));
     let mut refusals = 0;
@@ -146,7 +148,11 @@ async fn disturb(
             runs.iter().flat_map(|run| (2..people + 2).map(|sheet_row| key(*run, sheet_row))).collect();
         keys.shuffle(&mut random);
         keys.truncate(random.random_range(10..60));
-        let request = |key: &RowKey| ClaimRequest { key: *key, turn: *turns.get(key).unwrap_or(&u32::MAX) };
+        let request = |key: &RowKey| ClaimRequest {
+            key: *key,
+            turn: *turns.get(key).unwrap_or(&u32::MAX),
+            alone: false,
+        };
         let claims =
             ledger.claim(&keys.iter().map(request).collect::<Vec<_>>(), LEASE).await.expect("to claim");
         let ours: Vec<Box<Claimed>> = claims
@@ -198,7 +204,14 @@ async fn disturb(
         keys.shuffle(&mut random);
         let burials: Vec<_> = keys.iter().map(|key| Burial { key: *key, deaths: None }).collect();
         ledger.bury(&burials).await.expect("to bury");
-        let terms = DueTerms { run: None, limit: 40, queue_idle: true, retake_after: Duration::ZERO };
+        let terms = DueTerms {
+            run: None,
+            job: None,
+            kind: None,
+            limit: 40,
+            queue_idle: true,
+            retake_after: Duration::ZERO,
+        };
         for due in ledger.take_due(terms).await.expect("to sweep") {
             turns.insert(due.key, due.turn);
         }
@@ -245,7 +258,7 @@ async fn a_statement_that_takes_too_long_fails_and_leaves_nothing() {
     let blocker = place.client().await;
     blocker.batch_execute("BEGIN; SELECT FROM row FOR UPDATE").await.unwrap();
     let began = Instant::now();
-    let requests = [ClaimRequest { key: key(run, 2), turn: 0 }];
+    let requests = [ClaimRequest { key: key(run, 2), turn: 0, alone: false }];
     let refused = hasty.claim(&requests, LEASE).await;
     assert!(matches!(refused, Err(LedgerError::Database { doing: "claim rows", .. })), "{refused:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
@@ -286,7 +299,7 @@ async fn renewals_wait_for_no_other_verb() {
     blocker.batch_execute("BEGIN; SELECT FROM row FOR UPDATE").await.unwrap();
     let waiting = tokio::spawn({
         let narrow = narrow.clone();
-        async move { narrow.claim(&[ClaimRequest { key: key(run, 2), turn: 0 }], LEASE).await }
+        async move { narrow.claim(&[ClaimRequest { key: key(run, 2), turn: 0, alone: false }], LEASE).await }
     });
     until_waiting(&place.client().await, &place, 1).await;
     assert!(
@@ -356,7 +369,8 @@ async fn a_role_that_may_create_nothing_can_act_once_the_tables_are_there() {
     let uri = place.uri.replacen("//tests@", &format!("//{role}@"), 1);
     let restricted = Place { uri, name: place.name.clone() };
     let worker = ledger(&restricted, PostgresTerms::default()).await;
-    let claims = worker.claim(&[ClaimRequest { key: key(run, 2), turn: 0 }], LEASE).await.unwrap();
+    let claims =
+        worker.claim(&[ClaimRequest { key: key(run, 2), turn: 0, alone: false }], LEASE).await.unwrap();
     let Claim::Ours(row) = &claims[0] else { panic!("{claims:?}") };
     let record = Record { key: row.key, epoch: row.epoch, settlement: done(), requests: 1, retries: 0 };
     worker.record(&[record]).await.unwrap();

@@ -8,11 +8,11 @@ use shared::clock::Clock;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{
-    ClaimRequest, Gate, GateKind, Ledger, LedgerError, LedgerView, LockAttempt, Replay, RowFilter, RowKey,
-    RunId, RunState,
+    Claim, ClaimRequest, Gate, GateKind, Ledger, LedgerError, LedgerView, LockAttempt, Replay, RowFilter,
+    RowKey, RunId, RunState,
 };
 use tempfile::TempDir;
-use tests::conformance::ledger::{JOB, LEASE, SqliteOnFile, Stage, date, nik, number};
+use tests::conformance::ledger::{JOB, LEASE, SqliteOnFile, Stage, closing, date, nik, number};
 use tokio::time::{Instant, sleep, timeout};
 
 const ON: &str = "2026-11-23";
@@ -88,7 +88,7 @@ async fn a_dead_process_holds_nothing() {
     assert!(!after.ledger().renew_lock(&fence, LEASE).await.unwrap());
     assert!(after.ledger().hold_duty("steward", "second", LEASE).await.unwrap());
     // What the FHIR server asked for holds for whoever comes.
-    assert_eq!(after.ledger().gate().await.unwrap(), Some(gate));
+    assert_eq!(after.ledger().gate().await.unwrap().map(|shut| shut.gate), Some(gate));
     // The NIK of a lost claim is free, and the lost claims come due, as crashes.
     after.take(key(run, 3), 0).await;
     let due = after.due().await;
@@ -97,8 +97,12 @@ async fn a_dead_process_holds_nothing() {
         [(key(run, 2), 1), (key(other, 2), 1)]
     );
     let claimed = after.take(key(run, 2), 1).await;
-    assert_eq!((claimed.crashes, &claimed.intent), (1, &Some(("patient-1".into(), "1".into()))));
+    assert_eq!(claimed.intent, Some(("patient-1".into(), "1".into())));
     assert!(claimed.epoch > lost.epoch);
+    after.advance(LEASE).await;
+    after.crash(key(run, 2), 1, 1).await;
+    let third = after.ask(key(run, 2), 1).await;
+    assert!(matches!(third, Claim::Suspect), "the death counted: {third:?}");
 }
 
 #[tokio::test]
@@ -144,10 +148,10 @@ async fn a_looker_sees_what_is_done_and_changes_nothing() {
     let refused = |what: &str, result: Result<(), LedgerError>| {
         assert!(matches!(result, Err(LedgerError::Database { .. })), "{what}: {result:?}");
     };
-    let request = ClaimRequest { key: key(run, 3), turn: 0 };
+    let request = ClaimRequest { key: key(run, 3), turn: 0, alone: false };
     refused("lock", looking.lock(JOB, date(ON), "looker", LEASE).await.map(|_| ()));
     refused("claim", looking.claim(&[request], LEASE).await.map(|_| ()));
-    refused("close", looking.close_run(run).await.map(|_| ()));
+    refused("close", looking.close_run(run, &closing()).await.map(|_| ()));
     refused("replay", looking.replay(Replay::default()).await.map(|_| ()));
     refused("gate", looking.open_gate().await);
     refused("duty", looking.hold_duty("steward", "looker", LEASE).await.map(|_| ()));
@@ -158,7 +162,7 @@ async fn a_looker_sees_what_is_done_and_changes_nothing() {
     assert_eq!(looking.tally(run).await.unwrap().count(Outcome::Updated), 1);
     let next = stage(&path).await;
     next.finish(run, 3, Outcome::Unchanged).await;
-    assert!(next.ledger().close_run(run).await.unwrap());
+    assert!(next.ledger().close_run(run, &closing()).await.unwrap());
     assert_eq!(looking.run(run).await.unwrap().map(|run| run.state), Some(RunState::Closed));
     drop(next);
     let looking = SqliteLedger::look(&path, Clock::system()).expect("nobody has to act for somebody to look");

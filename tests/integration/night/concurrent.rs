@@ -36,7 +36,7 @@ async fn nights_of_two_dates_side_by_side_end_with_the_newer_numbers() {
     let mut scene = Scene::people(40).await;
     scene.set("FHIR_TIMEOUT", "1s");
     // A row whose NIK is taken waits for the end of that lease.
-    scene.tuning.lease_margin = Duration::from_millis(300);
+    scene.tuning.worker.lease_margin = Duration::from_millis(300);
     let rows: Vec<_> = (0..40).flat_map(|person| [(person, 0, DATE), (person, 1, LATER)]).collect();
     scene.type_rows(&rows);
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(2.0), ..FaultPlan::default() });

@@ -1,7 +1,8 @@
 //! Credentials that are refused.
 
-use producer::{Halt, Status};
+use producer::Halt;
 use shared::domain::Outcome;
+use shared::status::Status;
 use simulators::{FaultPlan, Latency};
 use tests::night::{DATE, Scene, whole};
 

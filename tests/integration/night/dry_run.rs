@@ -1,8 +1,9 @@
 //! `--dry-run`: everything is looked up, nothing is written, and no record changes.
 
-use producer::{Halt, Status};
+use producer::Halt;
 use shared::domain::Outcome;
 use shared::ledger::{LedgerView as _, Replay, RunKind};
+use shared::status::Status;
 use simulators::{DemoNight, NightOptions};
 use tests::night::{DATE, Scene, dry};
 

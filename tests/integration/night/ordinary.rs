@@ -1,7 +1,7 @@
 //! Nights on which nothing is wrong but the rows.
 
-use producer::Status;
 use shared::domain::Outcome;
+use shared::status::Status;
 use simulators::{DemoNight, NightOptions};
 use tests::night::{DATE, Scene};
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use producer::{Halt, Status};
+use producer::Halt;
 use shared::domain::Outcome;
 use shared::ledger::{GateKind, Tally};
+use shared::status::Status;
 use simulators::{FaultPlan, Latency, Operation, Rate, StatusFault};
 use tests::night::{DATE, Process, Scene, until, whole};
 
@@ -13,7 +14,7 @@ const NOBODY_THERE: &str = "http://127.0.0.1:1/fhir";
 
 async fn until_shut(process: &Process) -> String {
     let look = || async { process.ledger().gate().await.expect("an answer") };
-    let gate = until("the gate to be shut", look, Option::is_some).await.expect("it is shut");
+    let gate = until("the gate to be shut", look, Option::is_some).await.expect("it is shut").gate;
     assert_eq!(gate.kind, GateKind::Systemic);
     gate.reason
 }
@@ -132,7 +133,7 @@ async fn writes_that_are_forbidden_for_everybody_pause_the_night() {
 async fn a_server_that_hangs_is_taken_for_down_and_the_night_goes_on_after_it() {
     let mut scene = Scene::people(40).await;
     scene.set("FHIR_TIMEOUT", "300ms");
-    scene.tuning.lease_margin = Duration::from_secs(10);
+    scene.tuning.worker.lease_margin = Duration::from_secs(10);
     scene.type_everybody(0..40, 0);
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(60_000.0), ..FaultPlan::default() });
     let process = scene.open().await;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use producer::Status;
 use serde_json::json;
 use shared::ledger::{LedgerView as _, Replay};
+use shared::status::Status;
 use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Operation, PatientFault, Rate};
 use tests::night::{DATE, Log, Scene, whole};
 
@@ -38,8 +38,8 @@ async fn no_nik_and_no_number_gets_into_the_database_the_log_or_the_report() {
     let night = DemoNight::build(6, DATE, &NightOptions::sized(200, 150)).expect("the parts fit");
     let secrets = secrets(&night);
     let mut scene = Scene::of(&night).await;
-    scene.tuning.first_retry = Duration::from_millis(2);
-    scene.tuning.breaker.patience = Duration::from_millis(10);
+    scene.tuning.worker.first_retry = Duration::from_millis(2);
+    scene.tuning.worker.breaker.patience = Duration::from_millis(10);
     // A server that repeats what it was sent, in an error and in the address of a connection that breaks.
     let (nik, number) = night.expected_numbers().next().expect("somebody is updated");
     let diagnostics = format!("Patient {nik} must not have {number} (0{})", number.trim_start_matches("+62"));

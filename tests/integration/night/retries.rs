@@ -55,8 +55,8 @@ async fn answers_of_every_broken_kind_end_in_one_outcome_each() {
 #[tokio::test]
 async fn a_patient_that_always_fails_gets_its_attempts_with_growing_gaps_and_then_a_dead_letter() {
     let mut scene = Scene::people(40).await;
-    scene.tuning.first_retry = Duration::from_millis(60);
-    scene.tuning.breaker.patience = Duration::from_millis(20);
+    scene.tuning.worker.first_retry = Duration::from_millis(60);
+    scene.tuning.worker.breaker.patience = Duration::from_millis(20);
     scene.type_everybody(0..40, 0);
     let failing = [3, 17];
     let niks = failing.map(|person| scene.population.nik(person));

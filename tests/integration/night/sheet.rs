@@ -1,7 +1,8 @@
 //! Sheets that change, lose their header, or have nothing in them.
 
-use producer::{Halt, Status};
+use producer::Halt;
 use shared::domain::Outcome;
+use shared::status::Status;
 use simulators::{Sheet, SheetCell, SheetsFailure, Spreadsheet};
 use tests::night::Scene;
 

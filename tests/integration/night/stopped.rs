@@ -6,10 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use producer::source::{ReadSummary, RowSink, RowSource, SourceError};
 use producer::{Halt, ProducerError};
-use shared::domain::{Cell, Outcome, SourceRow};
-use shared::ledger::{LedgerView as _, RunState};
+use shared::domain::{Cell, Outcome, Reason, SourceRow};
+use shared::ledger::{CRASHES_ALONE, CRASHES_IN_COMPANY, LedgerView as _, RunState};
+use shared::status::Status;
 use simulators::{FaultPlan, Latency, Operation, PatientFault};
-use tests::night::{Brought, DATE, Point, Process, Scene, whole};
+use tests::night::{Brought, DATE, Point, Process, Scene, until, whole};
 
 use super::ways::WAYS;
 
@@ -61,7 +62,7 @@ async fn a_process_that_dies_in_the_middle_leaves_nothing_undone_and_nothing_don
         let mut scene = Scene::people(240).await;
         way.set(&mut scene);
         // So few that a night of many at once has a middle, too.
-        scene.tuning.gather.most = 5;
+        scene.tuning.worker.gather.most = 5;
         scene.type_everybody(0..240, 0);
         scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(5.0), ..FaultPlan::default() });
         for rows in [15, 45, 75] {
@@ -178,5 +179,72 @@ async fn a_source_that_breaks_off_publishes_nothing_and_leaves_no_row_behind() {
     assert_eq!(ended.reports[0].run_id, unfinished[0].id.to_string());
     assert_eq!(ended.reports[0].rows_selected, 4);
     scene.assert_numbers(0..4, 0);
+    scene.check().await;
+}
+
+#[tokio::test]
+async fn a_row_that_ends_its_process_every_time_is_given_up_and_takes_nobody_with_it() {
+    const POISON: i64 = 2;
+    let scene = Scene::people(6).await;
+    scene.type_everybody(0..6, 0);
+    // Its search is never answered in time: the process dies over it first.
+    let hangs = PatientFault { latency_ms: 60_000, ..PatientFault::default() };
+    let patients = [(scene.population.nik(POISON as usize), hangs)].into();
+    scene.simulators.set_faults(FaultPlan {
+        latency: Latency::fixed(50.0),
+        patients,
+        ..FaultPlan::default()
+    });
+    for death in 1..=CRASHES_IN_COMPANY + CRASHES_ALONE {
+        let mut process = scene.open().await;
+        let hold = process.hold(Point::Never);
+        // A dead process's claims are void, and due at once.
+        let in_hand = "SELECT sheet_row - 2 FROM row WHERE state = 'claimed' AND sweep_at > 0";
+        let until = async {
+            let look = async || scene.ask(in_hand);
+            let in_hand = until("the row to be claimed", look, |seen| seen.contains(&POISON)).await;
+            assert!(death <= CRASHES_IN_COMPANY || in_hand == [POISON], "death {death} over {in_hand:?}");
+        };
+        dies(process, until, || hold.kill()).await;
+    }
+    let ended = scene.night().await;
+    assert_eq!(ended.status(), Status::DeadLetters);
+    for (person, ending) in (0..).zip(scene.endings().await) {
+        let expected = match person {
+            POISON => (Outcome::DeadLettered, Some(Reason::PoisonMessage)),
+            _ => (Outcome::Updated, None),
+        };
+        assert_eq!((ending.outcome, ending.reason), expected, "person {person}");
+    }
+    assert_eq!(scene.simulators.snapshot().writes_beyond_first, 0);
+    scene.check().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_away_for_a_moment_costs_no_row_its_claim() {
+    let scene = Scene::people(5).await;
+    scene.type_everybody(0..5, 0);
+    let mut process = scene.open().await;
+    // The ledger is away for the worker only: a producer that cannot watch its run ends.
+    let producer = process.producer();
+    let hold = process.hold(Point::Written);
+    let outage = async {
+        hold.reached().await;
+        let intended = async || scene.ask("SELECT COUNT(*) FROM intent");
+        until("every row to stand before its record", intended, |seen| *seen == [5]).await;
+        hold.kill();
+        until("a record to fail", async || hold.refusals(), |refusals| *refusals > 0).await;
+        hold.revive();
+    };
+    let order = whole();
+    let night = process.beside_workers(producer.night(DATE.parse().expect("a date"), &order, &process.stop));
+    let (ended, ()) = Box::pin(async { tokio::join!(night, outage) }).await;
+    assert_eq!(ended.expect("a night").status(), Status::Done);
+    drop((process, producer));
+    assert_eq!(scene.ask("SELECT DISTINCT epoch FROM row"), [1], "nothing was claimed twice");
+    assert!(
+        scene.endings().await.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1))
+    );
+    assert_eq!(scene.simulators.snapshot().writes, 5);
     scene.check().await;
 }

@@ -42,7 +42,7 @@ async fn overtaken(point: Point, it_dies: bool) -> Scene {
     let mut scene = Scene::people(1).await;
     scene.type_rows(&[(0, 0, DATE), (0, 1, LATER)]);
     // One round publishes; none takes the row back from the process that is stopped.
-    scene.tuning.steward.every = LONG;
+    scene.tuning.producer.steward.every = LONG;
     let mut older = scene.open().await;
     let newer = older.companion();
     let hold = older.hold(point);
@@ -78,7 +78,7 @@ async fn overtaken(point: Point, it_dies: bool) -> Scene {
         ended.expect("the older night");
     }
     drop((older, newer));
-    scene.tuning.steward.every = Duration::from_millis(20);
+    scene.tuning.producer.steward.every = Duration::from_millis(20);
     scene.order(LATER, &whole()).await;
     assert_eq!(scene.outcomes().await, [Outcome::Updated]);
     scene.assert_numbers([0], 1);
@@ -127,15 +127,15 @@ async fn a_worker_stopped_or_dead_after_its_write_leaves_the_newer_number_alone(
 async fn no_write_starts_with_less_lease_left_than_a_request_may_take() {
     let mut scene = Scene::people(1).await;
     scene.set("FHIR_TIMEOUT", "500ms");
-    scene.tuning.lease_margin = Duration::from_millis(1_200);
+    scene.tuning.worker.lease_margin = Duration::from_millis(1_200);
     scene.type_everybody(0..1, 0);
     let mut process = scene.open().await;
     let hold = process.hold(Point::Intended);
     let order = whole();
     let slow_ledger = async {
         hold.reached().await;
-        let now = process.common.clock.now();
-        let spent = || async { process.common.clock.now().duration_since(now) };
+        let now = process.common.backing.clock.now();
+        let spent = || async { process.common.backing.clock.now().duration_since(now) };
         until("the lease to be nearly over", spent, |spent| spent.as_millis() > 800).await;
         hold.release();
     };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use producer::{Halt, Status};
+use producer::Halt;
 use shared::domain::Outcome;
+use shared::status::Status;
 use simulators::{
     ClientAuth, FaultPlan, FhirOptions, Latency, OAuthClient, Operation, PatientFault, Rate, StatusFault,
 };
@@ -155,7 +156,11 @@ async fn a_token_endpoint_that_fails_pauses_the_night_until_it_is_well() {
     let recovery = async {
         until("three refusals", async || answers(&scene, "token", "503"), |times| *times >= 3).await;
         let gate = process.ledger().gate().await.expect("an answer").expect("a shut gate");
-        assert!(gate.reason.contains("FHIR_TOKEN_URL") && gate.reason.contains("503"), "{}", gate.reason);
+        assert!(
+            gate.gate.reason.contains("FHIR_TOKEN_URL") && gate.gate.reason.contains("503"),
+            "{}",
+            gate.gate.reason
+        );
         let cut = Rate::of_operations(0.5, [Operation::Token]);
         scene.simulators.set_faults(FaultPlan { reset: cut, ..FaultPlan::default() });
     };

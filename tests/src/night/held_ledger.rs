@@ -1,16 +1,18 @@
 //! A ledger that holds one call of its process: a process that is stopped right there, while others go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
+    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
+    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
+    StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +45,7 @@ struct Held {
     reached: CancellationToken,
     released: CancellationToken,
     dead: AtomicBool,
+    refusals: AtomicU32,
 }
 
 impl Hold {
@@ -50,7 +53,8 @@ impl Hold {
     pub fn at(point: Point) -> Self {
         let (reached, released) = (CancellationToken::new(), CancellationToken::new());
         let (taken, dead) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Held { point, taken, reached, released, dead }))
+        let refusals = AtomicU32::new(0);
+        Self(Arc::new(Held { point, taken, reached, released, dead, refusals }))
     }
 
     /// Waits until the process stands there.
@@ -73,12 +77,26 @@ impl Hold {
         self.release();
     }
 
+    /// How many calls came to nothing.
+    pub fn refusals(&self) -> u32 {
+        self.0.refusals.load(Ordering::Relaxed)
+    }
+
+    /// It was not the process but the ledger that was away, and it is back: what is asked from now on comes to it.
+    pub fn revive(&self) {
+        self.0.dead.store(false, Ordering::Relaxed);
+    }
+
     async fn pass(&self, point: Point) -> Result<(), LedgerError> {
         if point == self.0.point && !self.0.taken.swap(true, Ordering::Relaxed) {
             self.0.reached.cancel();
             self.0.released.cancelled().await;
         }
-        if self.0.dead.load(Ordering::Relaxed) { Err(LedgerError::Fenced) } else { Ok(()) }
+        if self.0.dead.load(Ordering::Relaxed) {
+            self.0.refusals.fetch_add(1, Ordering::Relaxed);
+            return Err(LedgerError::Fenced);
+        }
+        Ok(())
     }
 }
 
@@ -120,7 +138,7 @@ passed_on!(Ledger {
     seed(fence: &Fence, run: RunId, rows: Seeded) -> ();
     complete_snapshot(fence: &Fence, run: RunId, snapshot: Snapshot) -> ();
     replay(replay: Replay) -> Vec<RowKey>;
-    close_run(run: RunId) -> bool;
+    close_run(run: RunId, closing: &Closing) -> bool;
     abandon_run(fence: &Fence, run: RunId) -> ();
     note_act(act: Act) -> ();
     take_due(terms: DueTerms) -> Vec<RowMessage>;
@@ -134,20 +152,27 @@ passed_on!(Ledger {
     record(records: &[Record]) -> Vec<Recorded>;
     #[before(Dying)]
     bury(burials: &[Burial]) -> ();
+    post_notice(notice: &Notice) -> ();
+    note_notice(number: i64, posted: bool) -> ();
+    keep_stray(stray: &StrayMessage) -> ();
     shut_gate(gate: &Gate, lasts: Duration) -> ();
     open_gate() -> ();
     hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
 });
 
 passed_on!(LedgerView {
+    now() -> Timestamp;
     run(run: RunId) -> Option<Run>;
     unfinished_runs(job: &str, date: Option<RunDate>) -> Vec<Run>;
     runs(job: &str, date: Option<RunDate>, limit: u32) -> Vec<RunSummary>;
     tally(run: RunId) -> Tally;
+    report(run: RunId) -> Option<serde_json::Value>;
     progress(run: RunId) -> Progress;
     is_settled(run: RunId) -> bool;
     rows(run: RunId, filter: &RowFilter, after: u32, limit: u32) -> Vec<RowView>;
     dead_letters(filter: &Replay, after: i64, limit: u32) -> Vec<DeadLetterView>;
     newest_success(nik: &KeyedHash) -> Option<(Order, KeyedHash, Option<RowMessage>)>;
-    gate() -> Option<Gate>;
+    open_notices(limit: u32) -> Vec<OpenNotice>;
+    strays(after: i64, limit: u32) -> Vec<StrayView>;
+    gate() -> Option<ShutGate>;
 });

@@ -20,4 +20,4 @@ pub use orders::{dry, first, of_niks, reapplied, whole};
 pub use process::Process;
 pub use rows::{Ending, endings};
 pub use scene::{Brought, DATE, EARLIER, LATER, Scene};
-pub use wait::until;
+pub use wait::{until, until_within};

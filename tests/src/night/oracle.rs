@@ -108,9 +108,16 @@ impl Scene {
     }
 
     fn count(&self, sql: &str) -> u64 {
+        u64::try_from(self.ask(sql)[0]).expect("a count")
+    }
+
+    /// What the database answers to a query of one column of numbers: for what no view shows.
+    pub fn ask(&self, sql: &str) -> Vec<i64> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let db = Connection::open_with_flags(self.database(), flags).expect("a database");
-        db.query_row(sql, [], |row| row.get(0)).expect("a count")
+        let mut found = db.prepare(sql).expect("a query");
+        let numbers = found.query_map([], |row| row.get(0)).expect("an answer");
+        numbers.collect::<rusqlite::Result<_>>().expect("numbers")
     }
 
     fn check_writes(&self, updates: &Updates) {

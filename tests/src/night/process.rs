@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use producer::{Ended, Order, Producer, ProducerError, Replayed, Sources};
+use shared::backing::Backing;
 use shared::ledger::{Ledger, Replay, RunSummary, Tally};
-use shared::queue::{Depth, InProcessQueue};
+use shared::queue::{Depth, InProcessQueue, Queues};
 use shared::settings::Settings;
-use standalone::composition::{Common, Fhir};
+use standalone::composition::Common;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker::{Company, Fhir};
 
 use super::held_ledger::{HeldLedger, Hold, Point};
 use super::wait::until;
@@ -35,7 +37,9 @@ impl Process {
 
     /// Another process on the same ledger, with a queue of its own: what only a cluster has, on SQLite.
     pub fn companion(&self) -> Self {
-        let common = Common { queue: Arc::new(InProcessQueue::new()), ..self.common.clone() };
+        let queues = Queues::one(Arc::new(InProcessQueue::new()));
+        let backing = Backing { queues, ..self.common.backing.clone() };
+        let common = Common { backing, company: Company::default(), ..self.common.clone() };
         let (settings, sources) = (self.settings.clone(), self.sources.clone());
         Self { common, settings, workers: self.workers, sources, stop: CancellationToken::new() }
     }
@@ -43,13 +47,14 @@ impl Process {
     /// Stops it at a point, once; see [`Hold`].
     pub fn hold(&mut self, point: Point) -> Hold {
         let hold = Hold::at(point);
-        self.common.ledger = HeldLedger::over(self.common.ledger.clone(), hold.clone());
+        let ledger = &mut self.common.backing.ledger;
+        *ledger = HeldLedger::over(ledger.clone(), hold.clone());
         hold
     }
 
     /// The ledger.
     pub fn ledger(&self) -> &dyn Ledger {
-        self.common.ledger.as_ref()
+        self.common.backing.ledger.as_ref()
     }
 
     /// Runs a date.
@@ -76,7 +81,8 @@ impl Process {
         // Spawned, so that dropping this future aborts them in the middle of what they do.
         let mut working = JoinSet::new();
         for _ in 0..self.workers {
-            let fhir = Fhir::prepare(&self.settings, &self.common.clock).await.expect("usable settings");
+            let fhir =
+                Fhir::prepare(&self.settings, &self.common.backing.clock).await.expect("usable settings");
             let (worker, drain) = (self.common.worker(&self.settings, fhir), drain.clone());
             working.spawn(async move { worker.run(drain, CancellationToken::new()).await });
         }
@@ -105,6 +111,6 @@ impl Process {
 
     /// How much waits in its queue.
     pub async fn depth(&self) -> Depth {
-        self.common.queue.depth().await.expect("a depth")
+        self.common.backing.queues.night.depth().await.expect("a depth")
     }
 }

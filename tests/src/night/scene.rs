@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use producer::source::{RowSource, SourceError};
-use producer::{Ended, LockTerms, Order, Replayed, Sources};
+use producer::{ConfiguredSources, Ended, LockTerms, Order, Replayed, Sources};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
@@ -20,7 +20,7 @@ use shared::steward::StewardTerms;
 use simulators::{
     DemoNight, FhirOptions, Population, Sheet, SheetCell, Simulators, SimulatorsConfig, Spreadsheet,
 };
-use standalone::composition::{Common, ConfiguredSources, Tuning, data_keys};
+use standalone::composition::{Common, Tuning, data_keys};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use worker::{BatchTerms, BreakerTerms, PauseTerms};
@@ -307,18 +307,22 @@ fn clock(ahead: Arc<AtomicI64>) -> Clock {
 /// What an operator waits for, in a fraction of the time.
 fn quick() -> Tuning {
     let ms = Duration::from_millis;
-    Tuning {
+    let producer = producer::Tuning {
         // Long, so that a clock that is moved does not take it away.
         lock: LockTerms { lease: Duration::from_secs(86_400), renew: Duration::from_secs(3_600) },
         steward: StewardTerms { every: ms(20), ..StewardTerms::default() },
         look_every: ms(10),
+    };
+    let worker = worker::Tuning {
         batch: BatchTerms { linger: ms(2), ..BatchTerms::default() },
         breaker: BreakerTerms { patience: ms(300), ..BreakerTerms::default() },
-        pause: PauseTerms { first: ms(50), most: ms(200) },
+        pause: PauseTerms { first: ms(50), most: ms(200), look: ms(20), ..PauseTerms::default() },
+        gather: worker::GatherTerms::default(),
         first_retry: ms(20),
         longest_retry: Duration::from_secs(2),
-        ..Tuning::default()
-    }
+        lease_margin: Duration::from_secs(60),
+    };
+    Tuning { producer, worker }
 }
 
 /// Sources made of one closure, for tests that bring a row source of their own.

@@ -18,13 +18,26 @@ pub async fn until<T: Debug, F: Future<Output = T>>(
     mut look: impl FnMut() -> F,
     enough: impl Fn(&T) -> bool,
 ) -> T {
-    let gives_up = Instant::now() + PATIENCE;
+    until_within(PATIENCE, what, &mut look, enough).await
+}
+
+/// [`until`] with another patience.
+///
+/// # Panics
+/// As [`until`].
+pub async fn until_within<T: Debug, F: Future<Output = T>>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> F,
+    enough: impl Fn(&T) -> bool,
+) -> T {
+    let gives_up = Instant::now() + patience;
     loop {
         let seen = look().await;
         if enough(&seen) {
             return seen;
         }
-        assert!(Instant::now() < gives_up, "waited {PATIENCE:?} for {what}; seen last: {seen:?}");
+        assert!(Instant::now() < gives_up, "waited {patience:?} for {what}; seen last: {seen:?}");
         sleep(EVERY).await;
     }
 }

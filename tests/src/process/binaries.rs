@@ -14,8 +14,11 @@ pub const PYTHON: &str = ".venv/bin/python";
 /// It is not built.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
-    // The test is target/PROFILE/deps/integration-HASH.
-    let profile = test.parent().and_then(Path::parent).expect("cargo puts tests two folders deep");
+    // A test is target/PROFILE/deps/integration-HASH, a program of this crate target/PROFILE/NAME.
+    let mut profile = test.parent().expect("a program is in a folder");
+    if profile.ends_with("deps") {
+        profile = profile.parent().expect("cargo puts tests two folders deep");
+    }
     let path = profile.join(name);
     assert!(path.is_file(), "{} is missing; run first: cargo build --workspace --bins", path.display());
     path

@@ -6,6 +6,7 @@
 
 mod binaries;
 mod child;
+mod cluster;
 mod leaks;
 mod reports;
 mod sekmet;
@@ -14,6 +15,7 @@ mod terminal;
 
 pub use binaries::{PYTHON, SEKMET, binary, in_repository};
 pub use child::{Finished, Running, Sign};
+pub use cluster::Cluster;
 pub use leaks::Secrets;
 pub use reports::{ROW_FIELDS, check_night, check_report, check_row, counts};
 pub use sekmet::{CLIENT, Sekmet, SekmetOptions};

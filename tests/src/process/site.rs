@@ -33,12 +33,16 @@ pub struct Site {
 impl Site {
     /// A site whose simulators hold this night.
     pub async fn of(night: &DemoNight) -> Self {
-        Self::with(SimulatorsConfig {
+        Self::with(Self::world_of(night)).await
+    }
+
+    /// Simulators that hold this night and behave.
+    pub fn world_of(night: &DemoNight) -> SimulatorsConfig {
+        SimulatorsConfig {
             population: Some(night.population().clone()),
             spreadsheet: night.spreadsheet(),
             ..SimulatorsConfig::default()
-        })
-        .await
+        }
     }
 
     /// A site with these simulators; they ask for [`API_KEY`].
@@ -131,9 +135,14 @@ impl Site {
         entries.map(name).collect()
     }
 
-    /// `standalone` with these arguments, not started yet; it inherits nothing of this process's environment.
+    /// `standalone` with these arguments, not started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("standalone"));
+        self.program("standalone", arguments)
+    }
+
+    /// A program with these arguments, not started yet; it inherits nothing of this process's environment.
+    pub fn program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary(name));
         command
             .args(arguments)
             .env_clear()

@@ -3,7 +3,7 @@
 //! A watchdog holds the end of a pipe to this process. When the pipe closes, because the broker is dropped or
 //! because the process is gone in whatever way, it kills the broker and removes the folder.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::certificates::Certificates;
 use super::management::Management;
+use super::rabbitmq::SERVICE;
 
 /// Where packages put the plain start script; the one in PATH may be a wrapper that changes the user.
 const SCRIPTS: [&str; 5] = [
@@ -24,7 +25,10 @@ const SCRIPTS: [&str; 5] = [
 ];
 
 /// An Erlang node on a busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Between looks at one that starts.
+pub(super) const EVERY: Duration = Duration::from_millis(100);
 
 /// A broker, gone when dropped.
 pub struct Broker {
@@ -59,17 +63,17 @@ impl Ports {
 }
 
 impl Broker {
-    /// Whether this machine has the program.
-    pub fn is_installed() -> bool {
-        scripts().is_some()
-    }
-
-    /// Starts one.
+    /// Starts one of this test's own.
     ///
     /// # Panics
     /// The program is not there, or does not start.
     pub async fn start() -> Self {
-        let scripts = scripts().expect("rabbitmq-server is installed");
+        let scripts = SERVICE.own().unwrap_or_else(|problem| panic!("{problem}"));
+        Self::start_from(scripts).await.unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Starts one by the scripts in this folder.
+    pub(super) async fn start_from(scripts: PathBuf) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("nightly-sync-rabbitmq-").tempdir();
         // The watchdog removes it.
         let folder = folder.expect("a folder can be made").keep();
@@ -79,8 +83,8 @@ impl Broker {
         let watchdog = watchdog(&folder);
         let (server, epmd) = spawn(&scripts, &folder, ports);
         let mut broker = Self { scripts, folder, ports, certificates, server, epmd, watchdog };
-        broker.until_up().await;
-        broker
+        broker.until_up().await?;
+        Ok(broker)
     }
 
     /// `kill -9` to all of it.
@@ -95,9 +99,12 @@ impl Broker {
     }
 
     /// Starts it again after [`kill`](Self::kill), on the same ports, with what it had on disk.
+    ///
+    /// # Panics
+    /// It does not start.
     pub async fn start_again(&mut self) {
         (self.server, self.epmd) = spawn(&self.scripts, &self.folder, self.ports);
-        self.until_up().await;
+        self.until_up().await.unwrap_or_else(|problem| panic!("{problem}"));
     }
 
     /// Its management API.
@@ -138,17 +145,18 @@ impl Broker {
         String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with('<')).count()
     }
 
-    async fn until_up(&mut self) {
+    async fn until_up(&mut self) -> Result<(), String> {
         let gives_up = Instant::now() + PATIENCE;
         let management = self.management();
-        while !management.is_up() || TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.amqp)).is_err() {
+        while !management.listens(self.ports.amqp) {
             let ended = self.server.try_wait().expect("a child can be asked");
             if ended.is_some() || Instant::now() > gives_up {
                 let said = std::fs::read_to_string(self.folder.join("output")).unwrap_or_default();
-                panic!("RabbitMQ does not start ({ended:?}):\n{said}");
+                return Err(format!("RabbitMQ does not start ({ended:?}):\n{said}"));
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(EVERY).await;
         }
+        Ok(())
     }
 }
 
@@ -162,7 +170,8 @@ impl Drop for Broker {
     }
 }
 
-fn scripts() -> Option<PathBuf> {
+/// The folder of the plain start script.
+pub(super) fn scripts() -> Option<PathBuf> {
     SCRIPTS.iter().map(PathBuf::from).find(|folder| folder.join("rabbitmq-server").is_file())
 }
 

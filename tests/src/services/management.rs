@@ -30,6 +30,11 @@ impl Management {
         self.ask("GET", "overview", None).is_ok()
     }
 
+    /// Whether the broker listens on this port of its own.
+    pub fn listens(&self, port: u16) -> bool {
+        self.ask("GET", &format!("health/checks/port-listener/{port}"), None).is_ok()
+    }
+
     /// Makes a vhost.
     ///
     /// # Panics
@@ -49,6 +54,15 @@ impl Management {
     /// It is refused.
     pub fn delete_queue(&self, vhost: &str, queue: &str) {
         self.ask("DELETE", &format!("queues/{vhost}/{queue}"), None).expect("a queue can be deleted");
+    }
+
+    /// Makes a plain queue, as an operator would who knows no better.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn make_queue(&self, vhost: &str, queue: &str) {
+        let plain = json!({ "durable": true });
+        self.ask("PUT", &format!("queues/{vhost}/{queue}"), Some(plain)).expect("a queue can be made");
     }
 
     /// Lets queues hold this many messages at most.

@@ -1,5 +1,5 @@
-//! A Postgres for the tests: `TEST_DATABASE_URL`, or a private server. Each test has a place of its own in it, so
-//! that tests run side by side: a schema, or where a pooler stands between and refuses `options`, a database.
+//! A Postgres for the tests. Each test has a place of its own in it, so that tests run side by side: a schema, or
+//! where a pooler stands between and refuses `options`, a database.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,21 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
+use super::choice::{Service, Source};
+use super::docker::{Container, Image};
 use super::folder::{Private, folder_of};
-use super::{Source, forced, say};
+use super::say;
+
+const SERVICE: Service =
+    Service { name: "Postgres", variable: "TEST_DATABASE_URL", programs, package: "postgresql" };
+
+const IMAGE: Image = Image {
+    name: "postgres",
+    tag: "17",
+    ports: &[5_432],
+    environment: &[("POSTGRES_PASSWORD", "tests")],
+    command: &["postgres", "-c", "max_connections=500"],
+};
 
 /// Places of tests that ended are kept for so long in a server that is not ours, for a look.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -41,7 +54,14 @@ pub struct PostgresServer {
     /// Of its maintenance database, without parameters.
     uri: String,
     schemas: bool,
-    private: Option<(Private, String)>,
+    origin: Origin,
+}
+
+/// What keeps it going; a private one with its port.
+enum Origin {
+    Env,
+    Local(Private, String),
+    Docker { _container: Container },
 }
 
 /// A test's own place in a server.
@@ -64,15 +84,14 @@ impl PostgresServer {
     }
 
     async fn find() -> Result<Self, String> {
-        let forced = forced()?;
-        let from_env = std::env::var("TEST_DATABASE_URL").ok().filter(|uri| !uri.trim().is_empty());
-        match (forced, from_env) {
-            (Some(Source::Env), None) => Err("TEST_SERVICES=env, and TEST_DATABASE_URL is not set".into()),
-            (None | Some(Source::Env), Some(uri)) => Self::given(uri).await,
-            (Some(Source::Docker), _) => {
-                Err("TEST_SERVICES=docker: images are not supported yet; accepted here: env, local".into())
+        match SERVICE.choose()? {
+            Source::Env(uri) => Self::given(uri).await,
+            Source::Local(programs) => {
+                let server = Self::private(&programs, None).await?;
+                say(&format!("Postgres for the tests: {}, privately", programs.display()));
+                Ok(server)
             }
-            (None | Some(Source::Local), _) => Self::private(None).await,
+            Source::Docker => Self::contained().await,
         }
     }
 
@@ -82,20 +101,38 @@ impl PostgresServer {
         let what = if schemas { "a schema" } else { "a database" };
         say(&format!("Postgres for the tests: TEST_DATABASE_URL, {what} for each test"));
         remove_old(&client, schemas).await.map_err(|error| format!("TEST_DATABASE_URL: {error}"))?;
-        Ok(Self { uri, schemas, private: None })
+        Ok(Self { uri, schemas, origin: Origin::Env })
+    }
+
+    async fn contained() -> Result<Self, String> {
+        let container = IMAGE.run().await?;
+        let (host, port) = (&container.host, container.ports[0]);
+        let uri = format!("postgres://postgres:tests@{host}:{port}/postgres");
+        answering(&uri, || None).await?;
+        say(&format!(
+            "Postgres for the tests: {}:{} in Docker, on port {port} of {host}",
+            IMAGE.name, IMAGE.tag
+        ));
+        Ok(Self { uri, schemas: true, origin: Origin::Docker { _container: container } })
+    }
+
+    /// A server of the caller's own.
+    pub async fn own() -> Self {
+        Self::started(None).await
     }
 
     /// A server of the caller's own with TLS: `certificates` holds `server.crt`, `server.key` and `ca.crt`.
     pub async fn with_tls(certificates: &Path) -> Self {
-        let started = Self::private(Some(certificates)).await;
-        started.unwrap_or_else(|problem| panic!("no Postgres for the tests: {problem}"))
+        Self::started(Some(certificates)).await
     }
 
-    async fn private(certificates: Option<&Path>) -> Result<Self, String> {
-        let found = folder_of(&["initdb", "postgres"], &debian_folders()).ok_or(
-            "no server binaries on this machine; install them (on Debian: apt-get install postgresql), or set \
-             TEST_DATABASE_URL",
-        )?;
+    async fn started(certificates: Option<&Path>) -> Self {
+        let programs = SERVICE.own().unwrap_or_else(|problem| panic!("{problem}"));
+        let started = Self::private(&programs, certificates).await;
+        started.unwrap_or_else(|problem| panic!("no Postgres of its own for a test: {problem}"))
+    }
+
+    async fn private(programs: &Path, certificates: Option<&Path>) -> Result<Self, String> {
         // Another process may take the port before the server does: then the server ends, and the next try has
         // another port.
         let mut problem = String::new();
@@ -103,15 +140,11 @@ impl PostgresServer {
             let port = free_port()?;
             let certificates = certificates.map(Path::as_os_str).unwrap_or_default();
             let mut server =
-                Private::start("postgres", START, &[found.as_os_str(), OsStr::new(&port), certificates])?;
+                Private::start("postgres", START, &[programs.as_os_str(), OsStr::new(&port), certificates])?;
             let socket = server.folder.display().to_string().replace('/', "%2F");
             let uri = format!("postgres://tests@{socket}:{port}/postgres");
-            match answering(&uri, &mut server).await {
-                Ok(()) => {
-                    let folder = server.folder.display();
-                    say(&format!("Postgres for the tests: {}, privately in {folder}", found.display()));
-                    return Ok(Self { uri, schemas: true, private: Some((server, port)) });
-                }
+            match answering(&uri, || server.has_ended().then(|| logged(&server.folder))).await {
+                Ok(()) => return Ok(Self { uri, schemas: true, origin: Origin::Local(server, port) }),
                 Err(said) => problem = said,
             }
         }
@@ -132,12 +165,12 @@ impl PostgresServer {
 
     /// The folder of a private server: its log is `server.log`, its data are in `data`.
     pub fn folder(&self) -> Option<&Path> {
-        self.private.as_ref().map(|(server, _)| server.folder.as_path())
+        if let Origin::Local(server, _) = &self.origin { Some(&server.folder) } else { None }
     }
 
     /// The port of a private server on 127.0.0.1.
     pub fn port(&self) -> Option<&str> {
-        self.private.as_ref().map(|(_, port)| port.as_str())
+        if let Origin::Local(_, port) = &self.origin { Some(port) } else { None }
     }
 
     /// A connection to its maintenance database.
@@ -165,12 +198,14 @@ pub async fn connect(uri: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-async fn answering(uri: &str, server: &mut Private) -> Result<(), String> {
+/// Waits until it answers; `ended` tells what it said, once there is nothing to wait for any more.
+async fn answering(uri: &str, mut ended: impl FnMut() -> Option<String>) -> Result<(), String> {
     let gives_up = tokio::time::Instant::now() + PATIENCE;
     loop {
         let Err(error) = connect(uri).await else { return Ok(()) };
-        if server.has_ended() || tokio::time::Instant::now() > gives_up {
-            return Err(format!("the server does not come up: {error}; {}", logged(&server.folder)));
+        let said = ended();
+        if said.is_some() || tokio::time::Instant::now() > gives_up {
+            return Err(format!("the server does not come up: {error}; {}", said.unwrap_or_default()));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -179,6 +214,10 @@ async fn answering(uri: &str, server: &mut Private) -> Result<(), String> {
 fn logged(folder: &Path) -> String {
     let log = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
     format!("{}{}", log("initdb.log"), log("server.log"))
+}
+
+fn programs() -> Option<PathBuf> {
+    folder_of(&["initdb", "postgres"], &debian_folders())
 }
 
 /// Where Debian keeps them, the newest version first.

@@ -19,15 +19,15 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Relays to this port of loopback.
+    /// Relays to this address.
     ///
     /// # Panics
     /// There is no free port.
-    pub async fn to(port: u16) -> Self {
+    pub async fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let at = listener.local_addr().expect("a bound socket has an address");
         let relay = Self {
-            to: (Ipv4Addr::LOCALHOST, port).into(),
+            to,
             at,
             flows: watch::Sender::new(true),
             accepted: Arc::default(),

@@ -159,7 +159,7 @@ async fn nothing_goes_out_for_a_row_whose_time_is_up() {
 #[tokio::test(start_paused = true)]
 async fn nothing_goes_out_while_paused_or_for_a_row_that_was_stopped() {
     let stage = Stage::new(50, 1);
-    stage.pause.begin(shared::ledger::GateKind::Systemic, "a test".into());
+    stage.pause.begin(crate::pause::Paused::found(shared::ledger::GateKind::Systemic, "a test".into()));
     assert!(matches!(stage.ask(number(1), HOUR).await, Told::Paused));
     stage.pause.end();
     let held = stage.limiter.acquire().await;

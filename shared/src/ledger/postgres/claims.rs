@@ -11,9 +11,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::convert::{Keys, count, get, left, micros, needed, order, row_key, texts, word};
+use super::records::GRACE;
 use super::session::{Param, Session};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason};
+use crate::ledger::crashes::{is_poison, is_suspect, poison_error};
 use crate::ledger::{Claim, ClaimRequest, Claimed, LedgerError, Order, RowKey, RunId};
 
 /// Locks rows in the order of their keys. Run before any statement that changes several rows.
@@ -58,6 +60,17 @@ const SETTLE: &str = "
     WHERE settled.outcome = 'skipped_already_applied' AND run.kind = 'night' AND newest.nik_hash = settled.nik_hash
       AND newest.run_date = run.run_date AND newest.snapshot_order < run.snapshot_order";
 
+// As a worker's record would. Its crashes stay, for whoever looks into it.
+const GIVE_UP: &str = "
+    WITH given_up AS (
+      UPDATE row AS r SET state = 'failed', reason = $4, found = asked.error, attempts = attempts + 1,
+        sweep_at = ledger_now() + $5 * interval '1 microsecond', epoch = r.epoch + 1, published = FALSE, sweeps = 0
+      FROM unnest($1, $2, $3) AS asked (run_id, sheet_row, error)
+      WHERE r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row
+      RETURNING r.run_id, r.sheet_row, r.nik_hash)
+    DELETE FROM nik_lease AS n USING given_up
+    WHERE n.nik_hash = given_up.nik_hash AND n.run_id = given_up.run_id AND n.sheet_row = given_up.sheet_row";
+
 // Where a NIK had no lease there was nothing to lock: of two transactions that insert its first, one waits
 // here, finds the other's, and leaves it. The crash is counted in advance, and taken back by whatever record
 // ends the claim.
@@ -84,12 +97,17 @@ fn place(key: RowKey) -> Place {
     (key.run, key.sheet_row)
 }
 
+fn key_of(&(run, sheet_row): &Place) -> RowKey {
+    RowKey { run, sheet_row, generation: 0 }
+}
+
 struct Stored {
     state: String,
     reason: Option<Reason>,
     turn: u32,
     left: Option<Duration>,
     reapply: bool,
+    crashes: u32,
     claimed: Claimed,
 }
 
@@ -100,6 +118,7 @@ fn read(row: &Row) -> Result<Stored, LedgerError> {
         turn: count(row, "turn")?,
         left: left(row, "micros_left")?,
         reapply: get(row, "reapply")?,
+        crashes: count(row, "crashes")?,
         claimed: Claimed {
             key: row_key(row)?,
             epoch: get(row, "epoch")?,
@@ -112,7 +131,6 @@ fn read(row: &Row) -> Result<Stored, LedgerError> {
             number: needed(row, "number_hash")?,
             intent: None,
             superseded: false,
-            crashes: count(row, "crashes")?,
         },
     })
 }
@@ -199,16 +217,21 @@ impl Standing {
 #[derive(Default)]
 struct Decided {
     settled: HashMap<Place, Outcome>,
+    /// With what an operator reads of it.
+    given_up: HashMap<Place, String>,
     taken: Vec<Claimed>,
     taken_rows: HashSet<Place>,
     taken_niks: HashSet<KeyedHash>,
 }
 
 impl Decided {
-    fn decide(&mut self, mut row: Stored, standing: &Standing, lease: Duration) -> Claim {
+    fn decide(&mut self, mut row: Stored, alone: bool, standing: &Standing, lease: Duration) -> Claim {
         let place = place(row.claimed.key);
         if self.settled.contains_key(&place) {
             return Claim::Settled(None);
+        }
+        if self.given_up.contains_key(&place) {
+            return Claim::Failed(Reason::PoisonMessage);
         }
         // Asked twice in one batch, or for two rows of one NIK: the first has it.
         if self.taken_rows.contains(&place) || self.taken_niks.contains(&row.claimed.nik) {
@@ -227,6 +250,13 @@ impl Decided {
             }
             None => {}
         }
+        if is_poison(row.crashes) {
+            self.given_up.insert(place, poison_error(row.crashes, row.claimed.intent.is_some()));
+            return Claim::Failed(Reason::PoisonMessage);
+        }
+        if is_suspect(row.crashes) && !alone {
+            return Claim::Suspect;
+        }
         row.claimed.epoch += 1;
         row.claimed.lease = lease;
         self.taken_rows.insert(place);
@@ -237,9 +267,10 @@ impl Decided {
 
     /// Writes it and commits; the rows that were taken.
     async fn write(&self, session: Session, lease: Duration) -> Result<HashSet<Place>, LedgerError> {
-        let settled: Keys =
-            self.settled.keys().map(|&(run, sheet_row)| RowKey { run, sheet_row, generation: 0 }).collect();
+        let settled: Keys = self.settled.keys().map(key_of).collect();
         let outcomes: Vec<_> = self.settled.values().map(|outcome| outcome.as_str()).collect();
+        let given_up: Keys = self.given_up.keys().map(key_of).collect();
+        let errors: Vec<_> = self.given_up.values().map(String::as_str).collect();
         let taken: Keys = self.taken.iter().map(|row| row.key).collect();
         let niks = texts(self.taken.iter().map(|row| &row.nik));
         let epochs: Vec<_> = self.taken.iter().map(|row| row.epoch).collect();
@@ -248,6 +279,13 @@ impl Decided {
             (&settled.runs, Type::UUID_ARRAY),
             (&settled.rows, Type::INT4_ARRAY),
             (&outcomes, Type::TEXT_ARRAY),
+        ];
+        let give_up: &[Param<'_>] = &[
+            (&given_up.runs, Type::UUID_ARRAY),
+            (&given_up.rows, Type::INT4_ARRAY),
+            (&errors, Type::TEXT_ARRAY),
+            (&Reason::PoisonMessage.as_str(), Type::TEXT),
+            (&micros(GRACE), Type::INT8),
         ];
         let take: &[Param<'_>] = &[
             (&taken.runs, Type::UUID_ARRAY),
@@ -259,6 +297,9 @@ impl Decided {
         let mut statements = Vec::new();
         if !self.settled.is_empty() {
             statements.push((SETTLE, settle));
+        }
+        if !self.given_up.is_empty() {
+            statements.push((GIVE_UP, give_up));
         }
         if !self.taken.is_empty() {
             statements.push((TAKE, take));
@@ -276,8 +317,7 @@ pub(super) async fn claim(
     requests: &[ClaimRequest],
     lease: Duration,
 ) -> Result<Vec<Claim>, LedgerError> {
-    let asked: HashSet<RowKey> =
-        requests.iter().map(|request| RowKey { generation: 0, ..request.key }).collect();
+    let asked: HashSet<RowKey> = requests.iter().map(|request| key_of(&place(request.key))).collect();
     let keys: Keys = asked.into_iter().collect();
     let found = session
         .run(&[(LOCK_AND_READ, &[(&keys.runs, Type::UUID_ARRAY), (&keys.rows, Type::INT4_ARRAY)])])
@@ -295,14 +335,15 @@ pub(super) async fn claim(
         });
     }
     let candidates = requests.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
-    let candidates: Vec<_> = candidates.map(|(request, _)| &rows[&place(request.key)]).collect();
+    let candidates: Vec<_> =
+        candidates.map(|(request, _)| (&rows[&place(request.key)], request.alone)).collect();
     let mut decided = Decided::default();
     let mut decisions = Vec::new();
     if !candidates.is_empty() {
-        let standing = Standing::read(&mut session, candidates.iter().map(|row| &row.claimed)).await?;
-        for row in candidates {
+        let standing = Standing::read(&mut session, candidates.iter().map(|(row, _)| &row.claimed)).await?;
+        for (row, alone) in candidates {
             let row = Stored { state: String::new(), claimed: row.claimed.clone(), ..*row };
-            decisions.push(decided.decide(row, &standing, lease));
+            decisions.push(decided.decide(row, alone, &standing, lease));
         }
     }
     let taken = decided.write(session, lease).await?;

@@ -8,11 +8,13 @@ use uuid::Uuid;
 use super::claims::LOCK_ROWS;
 use super::convert::{Keys, count, get, micros};
 use super::session::{Param, Session};
-use crate::ledger::{DueTerms, LedgerError, RowKey, RowMessage, RunId};
+use crate::ledger::{DueTerms, LedgerError, RowKey, RowMessage, RunId, RunKind};
 
 // The clock is asked in a subquery of its own, once: a call for every row could not use the index.
 const RUNS_WITH_DUE_ROWS: &str = "
-    SELECT run_id FROM run WHERE state IN ('open', 'closed') AND ($1 IS NULL OR run_id = $1)
+    SELECT run_id FROM run
+    WHERE state IN ('open', 'closed') AND ($1 IS NULL OR run_id = $1) AND ($2 IS NULL OR kind = $2)
+      AND ($3 IS NULL OR job = $3)
       AND EXISTS (SELECT FROM row AS r
                   WHERE r.run_id = run.run_id AND r.state <> 'done' AND r.sweep_at <= (SELECT ledger_now()))
     ORDER BY snapshot_order";
@@ -38,7 +40,10 @@ const TAKE_DUE: &str = "
 
 pub(super) async fn take_due(mut session: Session, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
     let only = terms.run.map(|run| run.0);
-    let runs = session.run(&[(RUNS_WITH_DUE_ROWS, &[(&only, Type::UUID)])]).await?;
+    let kind = terms.kind.map(RunKind::as_str);
+    let runs = session
+        .run(&[(RUNS_WITH_DUE_ROWS, &[(&only, Type::UUID), (&kind, Type::TEXT), (&terms.job, Type::TEXT)])])
+        .await?;
     let retake_after = micros(terms.retake_after);
     let mut taken = Vec::new();
     for run in &runs {

@@ -1,12 +1,13 @@
-//! What the whole fleet shares: the gate, the duties, and what operators did.
+//! What the whole fleet shares: the clock, the gate, the duties, and what operators did.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_postgres::types::{Json, Type};
 
-use super::convert::{get, micros, needed};
+use super::convert::{get, instant, left, micros, needed};
 use super::session::Session;
-use crate::ledger::{Act, Gate, GateKind, LedgerError};
+use crate::ledger::{Act, Gate, GateKind, LedgerError, ShutGate};
 
 // A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
 const SHUT: &str = "
@@ -42,10 +43,23 @@ pub(super) async fn open_gate(session: Session) -> Result<(), LedgerError> {
     Ok(())
 }
 
-pub(super) async fn gate(session: Session) -> Result<Option<Gate>, LedgerError> {
-    let shut =
-        session.finish(&[("SELECT kind, reason FROM gate WHERE shut_until > ledger_now()", &[])]).await?;
-    shut.first().map(|row| Ok(Gate { kind: needed(row, "kind")?, reason: get(row, "reason")? })).transpose()
+pub(super) async fn now(session: Session) -> Result<Timestamp, LedgerError> {
+    let now = session.finish(&[("SELECT ledger_now() AS now", &[])]).await?;
+    now.first()
+        .map(|row| instant(row, "now"))
+        .transpose()?
+        .flatten()
+        .ok_or(LedgerError::Foreign { what: "clock" })
+}
+
+const GATE: &str = "
+    SELECT kind, reason, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left FROM gate";
+
+pub(super) async fn gate(session: Session) -> Result<Option<ShutGate>, LedgerError> {
+    let standing = session.finish(&[(GATE, &[])]).await?;
+    let Some(row) = standing.first() else { return Ok(None) };
+    let gate = Gate { kind: needed(row, "kind")?, reason: get(row, "reason")? };
+    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, left }))
 }
 
 const HOLD: &str = "

@@ -25,6 +25,7 @@ mod fleet;
 mod intents;
 mod lock;
 mod migrate;
+mod outbox;
 mod records;
 mod replays;
 mod runs;
@@ -36,14 +37,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use jiff::Timestamp;
 
 pub use address::{BadAddress, PostgresAddress};
 use session::Session;
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
+    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
+    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
+    StrayMessage, StrayView, Tally,
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -167,8 +170,8 @@ impl Ledger for PostgresLedger {
         replays::replay(self.long_session("replay dead letters").await?, &replay).await
     }
 
-    async fn close_run(&self, run: RunId) -> Result<bool, LedgerError> {
-        runs::close_run(self.session("close a run").await?, run).await
+    async fn close_run(&self, run: RunId, closing: &Closing) -> Result<bool, LedgerError> {
+        runs::close_run(self.session("close a run").await?, run, closing).await
     }
 
     async fn abandon_run(&self, fence: &Fence, run: RunId) -> Result<(), LedgerError> {
@@ -222,6 +225,18 @@ impl Ledger for PostgresLedger {
         records::bury(self.session("bury dead letters").await?, burials).await
     }
 
+    async fn post_notice(&self, notice: &Notice) -> Result<(), LedgerError> {
+        outbox::post_notice(self.session("note a notice").await?, notice).await
+    }
+
+    async fn note_notice(&self, number: i64, posted: bool) -> Result<(), LedgerError> {
+        outbox::note_notice(self.session("note what became of a notice").await?, number, posted).await
+    }
+
+    async fn keep_stray(&self, stray: &StrayMessage) -> Result<(), LedgerError> {
+        outbox::keep_stray(self.session("keep a stray message").await?, stray).await
+    }
+
     async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
         fleet::shut_gate(self.session("shut the gate").await?, gate, lasts).await
     }
@@ -237,6 +252,10 @@ impl Ledger for PostgresLedger {
 
 #[async_trait]
 impl LedgerView for PostgresLedger {
+    async fn now(&self) -> Result<Timestamp, LedgerError> {
+        fleet::now(self.session("read its clock").await?).await
+    }
+
     async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError> {
         runs::find_run(self.session("read a run").await?, run).await
     }
@@ -256,6 +275,10 @@ impl LedgerView for PostgresLedger {
 
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError> {
         views::tally(self.session("count rows").await?, run).await
+    }
+
+    async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+        runs::report(self.session("read a report").await?, run).await
     }
 
     async fn progress(&self, run: RunId) -> Result<Progress, LedgerError> {
@@ -292,7 +315,15 @@ impl LedgerView for PostgresLedger {
         views::newest_success(self.session("read the newest success").await?, nik).await
     }
 
-    async fn gate(&self) -> Result<Option<Gate>, LedgerError> {
+    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
+        outbox::open_notices(self.session("list open notices").await?, limit).await
+    }
+
+    async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError> {
+        outbox::strays(self.session("list stray messages").await?, after, limit).await
+    }
+
+    async fn gate(&self) -> Result<Option<ShutGate>, LedgerError> {
         fleet::gate(self.session("read the gate").await?).await
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::{Outcome, Reason};
 use crate::ledger::{Burial, LedgerError, Record, Recorded, RowKey, Settlement};
 
 /// How long after its due time a retrying or failed row whose message got lost comes due for the sweep.
-const GRACE: Duration = Duration::from_secs(30);
+pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 const LOCK_LEASES: &str = "SELECT count(*) FROM (
     SELECT FROM nik_lease AS n JOIN row AS r

@@ -8,7 +8,7 @@ use super::lock;
 use super::session::Session;
 use crate::data_key::KeyedHash;
 use crate::domain::{Column, Outcome, Reason};
-use crate::ledger::{Fence, LedgerError, NewRun, Run, RunId, RunState, Seeded, Selection, Snapshot};
+use crate::ledger::{Closing, Fence, LedgerError, NewRun, Run, RunId, RunState, Seeded, Selection, Snapshot};
 
 pub(super) const RUN_COLUMNS: &str = "run_id, job, run_date, kind, selection, snapshot_order, state, source, \
      started_at, snapshot_at, closed_at, rows_read, changed_while_read";
@@ -198,13 +198,41 @@ pub(super) async fn complete_snapshot(
 }
 
 const CLOSE: &str = "
-    UPDATE run SET state = 'closed', closed_at = ledger_now() WHERE run_id = $1 AND state = 'open'
-      AND NOT EXISTS (SELECT FROM row WHERE row.run_id = $1 AND row.state <> 'done')
-    RETURNING run_id";
+    WITH closed AS (
+      UPDATE run SET state = 'closed', closed_at = 'epoch'::timestamptz + $2 * interval '1 microsecond', report = $3 WHERE run_id = $1 AND state = 'open'
+        AND NOT EXISTS (SELECT FROM row WHERE row.run_id = $1 AND row.state <> 'done')
+      RETURNING run_id),
+    noted AS (
+      INSERT INTO notice (key, kind, text, detail, noted_at)
+      SELECT $4, $5, $6, $7, ledger_now() FROM closed WHERE $4 IS NOT NULL
+      ON CONFLICT (key) DO NOTHING)
+    SELECT run_id FROM closed";
 
-pub(super) async fn close_run(session: Session, run: RunId) -> Result<bool, LedgerError> {
-    let closed = session.finish(&[(CLOSE, &[(&run.0, Type::UUID)])]).await?;
+pub(super) async fn close_run(session: Session, run: RunId, closing: &Closing) -> Result<bool, LedgerError> {
+    let Closing { closed_at, report, notice } = closing;
+    let notice = notice.as_ref();
+    let closed = session
+        .finish(&[(
+            CLOSE,
+            &[
+                (&run.0, Type::UUID),
+                (&closed_at.as_microsecond(), Type::INT8),
+                (&Json(report), Type::JSON),
+                (&notice.map(|notice| &notice.key), Type::TEXT),
+                (&notice.map(|notice| &notice.kind), Type::TEXT),
+                (&notice.map(|notice| &notice.text), Type::TEXT),
+                (&notice.map(|notice| Json(&notice.detail)), Type::JSON),
+            ],
+        )])
+        .await?;
     Ok(!closed.is_empty())
+}
+
+pub(super) async fn report(session: Session, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+    let found =
+        session.finish(&[("SELECT report FROM run WHERE run_id = $1", &[(&run.0, Type::UUID)])]).await?;
+    let Some(row) = found.first() else { return Ok(None) };
+    Ok(get::<Option<Json<serde_json::Value>>>(row, "report")?.map(|Json(report)| report))
 }
 
 const ABANDON: &str = "

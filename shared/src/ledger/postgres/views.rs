@@ -88,6 +88,7 @@ const PROGRESS: &str = "
     SELECT coalesce((SELECT rows_selected FROM run WHERE run_id = $1),
                     (SELECT count(*) FROM row WHERE run_id = $1)) AS selected,
            count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying,
+           count(*) FILTER (WHERE state IN ('pending', 'retrying') AND NOT published) AS unpublished,
            count(*) FILTER (WHERE state = 'failed')
              + (SELECT count(*) FROM row WHERE run_id = $1 AND outcome = $2) AS dead
     FROM row WHERE run_id = $1 AND state <> 'done'";
@@ -100,6 +101,7 @@ pub(super) async fn progress(session: Session, run: RunId) -> Result<Progress, L
         selected: total(row, "selected")?,
         open: total(row, "open")?,
         retrying: total(row, "retrying")?,
+        unpublished: total(row, "unpublished")?,
         dead: total(row, "dead")?,
     })
 }

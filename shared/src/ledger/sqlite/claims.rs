@@ -5,9 +5,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::convert::{needed, order};
-use super::{Sql as _, micros};
+use super::records::GRACE;
+use super::{Sql as _, micros, micros_left};
 use crate::data_key::KeyedHash;
-use crate::domain::Outcome;
+use crate::domain::{Outcome, Reason};
+use crate::ledger::crashes::{is_poison, is_suspect, poison_error};
 use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey, RunKind};
 
 struct Stored {
@@ -61,9 +63,15 @@ fn claim_one(
         }
         None => {}
     }
+    if is_poison(row.crashes) {
+        give_up(db, now, &row)?;
+        return Ok(Claim::Failed(Reason::PoisonMessage));
+    }
+    if is_suspect(row.crashes) && !request.alone {
+        return Ok(Claim::Suspect);
+    }
     row.claimed.epoch += 1;
     row.claimed.lease = lease;
-    row.claimed.crashes = row.crashes;
     let (key, until) = (request.key, now + micros(lease));
     // The crash is counted in advance, and taken back by whatever record ends the claim.
     db.prepare_cached(
@@ -105,7 +113,6 @@ fn find(db: &Connection, key: RowKey) -> Result<Option<Stored>, LedgerError> {
                 number,
                 intent: None,
                 superseded: false,
-                crashes: 0,
             },
         }))
     };
@@ -201,6 +208,26 @@ fn settle(db: &Connection, key: RowKey, outcome: Outcome) -> Result<(), LedgerEr
     Ok(())
 }
 
+/// Fails a row that crashed too often, as a worker's record would. Its crashes stay, for whoever looks into it.
+fn give_up(db: &Connection, now: i64, row: &Stored) -> Result<(), LedgerError> {
+    let Claimed { key, nik, intent, .. } = &row.claimed;
+    let error = poison_error(row.crashes, intent.is_some());
+    db.prepare_cached(
+        "UPDATE row SET state = 'failed', reason = ?3, found = ?4, sweep_at = ?5, attempts = attempts + 1,
+                        epoch = epoch + 1, published = 0, sweeps = 0
+         WHERE run_id = ?1 AND sheet_row = ?2",
+    )
+    .and_then(|mut update| {
+        let due = now + micros(GRACE);
+        update.execute(params![key.run, key.sheet_row, Reason::PoisonMessage.as_str(), error, due])
+    })
+    .doing("claim rows")?;
+    db.prepare_cached("DELETE FROM nik_lease WHERE nik_hash = ? AND run_id = ? AND sheet_row = ?")
+        .and_then(|mut lease| lease.execute(params![nik, key.run, key.sheet_row]))
+        .doing("claim rows")?;
+    Ok(())
+}
+
 pub(super) fn record_intents(
     db: &Connection,
     now: i64,
@@ -240,10 +267,6 @@ pub(super) fn record_intents(
         answers.push(stands);
     }
     Ok(answers)
-}
-
-fn micros_left(until: i64, now: i64) -> Duration {
-    Duration::from_micros(u64::try_from(until - now).unwrap_or(0))
 }
 
 /// What records and burials ask of a row first.

@@ -77,6 +77,13 @@ pub(super) fn instant(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Ti
     Ok(row.get::<_, Option<i64>>(column)?.and_then(|micros| Timestamp::from_microsecond(micros).ok()))
 }
 
+/// A column of JSON.
+pub(super) fn json(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<serde_json::Value>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| FromSqlError::Other(Box::new(error)).into()))
+        .transpose()
+}
+
 /// The three columns that name a row.
 pub(super) fn row_key(row: &Row<'_>) -> rusqlite::Result<RowKey> {
     Ok(RowKey {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::convert::row_key;
 use super::{Sql as _, micros};
-use crate::ledger::{DueTerms, LedgerError, RowKey, RowMessage, RunId};
+use crate::ledger::{DueTerms, LedgerError, RowKey, RowMessage, RunId, RunKind};
 
 /// Doublings of `retake_after`: with one minute, the longest interval is about a day.
 const MOST_DOUBLINGS: u32 = 10;
@@ -18,16 +18,20 @@ struct Candidate {
     sweeps: u32,
 }
 
-pub(super) fn take_due(db: &Connection, now: i64, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
-    let runs: Vec<RunId> = match terms.run {
-        Some(run) => vec![run],
-        None => db
-            .prepare_cached(
-                "SELECT run_id FROM run WHERE state IN ('open', 'closed') ORDER BY snapshot_order",
-            )
-            .and_then(|mut runs| runs.query_map([], |row| row.get(0))?.collect())
-            .doing("list runs")?,
-    };
+pub(super) fn take_due(db: &Connection, now: i64, terms: &DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
+    // A snapshot that is not complete has nothing to publish.
+    let runs: Vec<RunId> = db
+        .prepare_cached(
+            "SELECT run_id FROM run
+             WHERE state IN ('open', 'closed') AND (?1 IS NULL OR run_id = ?1) AND (?2 IS NULL OR kind = ?2)
+               AND (?3 IS NULL OR job = ?3)
+             ORDER BY snapshot_order",
+        )
+        .and_then(|mut runs| {
+            runs.query_map(params![terms.run, terms.kind.map(RunKind::as_str), terms.job], |row| row.get(0))?
+                .collect()
+        })
+        .doing("list runs")?;
     let mut taken = Vec::new();
     for run in runs {
         let left = terms.limit as usize - taken.len();
@@ -47,11 +51,10 @@ pub(super) fn take_due(db: &Connection, now: i64, terms: DueTerms) -> Result<Vec
 
 fn candidates(db: &Connection, now: i64, run: RunId, limit: usize) -> Result<Vec<Candidate>, LedgerError> {
     // The partial index gives these in order of sweep_at, then sheet row: never-published rows come first, in
-    // the sheet's order. A snapshot that is not complete has nothing to publish.
+    // the sheet's order.
     db.prepare_cached(
         "SELECT run_id, sheet_row, generation, state, turn, published, sweeps, sealed FROM row
          WHERE run_id = ?1 AND state <> 'done' AND sweep_at <= ?2
-           AND EXISTS (SELECT 1 FROM run WHERE run_id = ?1 AND state IN ('open', 'closed'))
          ORDER BY sweep_at, sheet_row LIMIT ?3",
     )
     .and_then(|mut found| {
@@ -75,7 +78,7 @@ fn candidates(db: &Connection, now: i64, run: RunId, limit: usize) -> Result<Vec
 
 /// Stamps a row, and tells whether it is to be published. One that was published and merely waits is only
 /// stamped while the queue still holds messages: its own is most likely among them.
-fn stamp(db: &Connection, now: i64, candidate: &Candidate, terms: DueTerms) -> Result<bool, LedgerError> {
+fn stamp(db: &Connection, now: i64, candidate: &Candidate, terms: &DueTerms) -> Result<bool, LedgerError> {
     let RowKey { run, sheet_row, .. } = candidate.due.key;
     let publish = candidate.claimed || !candidate.published || terms.queue_idle;
     let wait: Duration = terms.retake_after * 2u32.pow(candidate.sweeps.min(MOST_DOUBLINGS));

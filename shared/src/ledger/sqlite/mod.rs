@@ -10,6 +10,9 @@
 mod claims;
 mod convert;
 mod due;
+mod file;
+mod fleet;
+mod outbox;
 mod records;
 mod runs;
 #[cfg(test)]
@@ -17,30 +20,26 @@ mod tests;
 mod views;
 mod writer;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OpenFlags};
+use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger, LedgerError,
-    LedgerView, LockAttempt, NewRun, Order, Progress, Record, Recorded, Replay, RowFilter, RowKey,
-    RowMessage, RowView, Run, RunId, RunSummary, Seeded, Snapshot, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
+    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
+    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
+    StrayMessage, StrayView, Tally,
 };
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
+use file::{Readers, lock_path, open_private, prepare};
 use writer::{Writer, failed};
-
-mod migrations {
-    refinery::embed_migrations!("../migrations/sqlite");
-}
-
-/// Readers kept open at most; more are opened under load and closed again.
-const IDLE_READERS: usize = 4;
 
 /// The SQLite adapter of both sides of the port.
 pub struct SqliteLedger {
@@ -49,11 +48,6 @@ pub struct SqliteLedger {
     readers: Arc<Readers>,
     clock: Clock,
     _lock: Option<File>,
-}
-
-struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
 }
 
 /// Turns rusqlite's errors into the ledger's.
@@ -69,6 +63,10 @@ impl<T> Sql<T> for rusqlite::Result<T> {
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+fn micros_left(until: i64, now: i64) -> Duration {
+    Duration::from_micros(u64::try_from(until - now).unwrap_or(0))
 }
 
 impl SqliteLedger {
@@ -99,7 +97,7 @@ impl SqliteLedger {
             .map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
         Ok(Self {
             writer: Some(writer),
-            readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }),
+            readers: Arc::new(Readers::of(path.to_owned())),
             clock,
             _lock: Some(lock),
         })
@@ -107,7 +105,7 @@ impl SqliteLedger {
 
     /// Opens the file only to look at it, beside a process that acts on it.
     pub fn look(path: &Path, clock: Clock) -> Result<Self, LedgerError> {
-        let readers = Readers { path: path.to_owned(), idle: Mutex::default() };
+        let readers = Readers::of(path.to_owned());
         let first = readers.open()?;
         readers.give_back(first);
         Ok(Self { writer: None, readers: Arc::new(readers), clock, _lock: None })
@@ -117,7 +115,7 @@ impl SqliteLedger {
     pub fn in_memory(clock: Clock) -> Result<Self, LedgerError> {
         let mut connection = Connection::open_in_memory().doing("open the database")?;
         prepare(&mut connection)?;
-        let readers = Readers { path: PathBuf::new(), idle: Mutex::default() };
+        let readers = Readers::of(PathBuf::new());
         Ok(Self { writer: Some(Writer::inline(connection)), readers: Arc::new(readers), clock, _lock: None })
     }
 
@@ -150,65 +148,6 @@ impl SqliteLedger {
         });
         read.await.map_err(|source| failed(doing, source))?
     }
-}
-
-impl Readers {
-    fn open(&self) -> Result<Connection, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).doing("open the database to read")?;
-        connection.busy_timeout(Duration::from_secs(10)).doing("open the database to read")?;
-        Ok(connection)
-    }
-
-    fn take(&self) -> Result<Connection, LedgerError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.open(), Ok)
-    }
-
-    fn give_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_READERS {
-            idle.push(connection);
-        }
-    }
-}
-
-/// The file whose OS lock an acting process holds.
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock-file");
-    PathBuf::from(name)
-}
-
-/// Opens a file, making it readable by its owner alone if it is new.
-fn open_private(path: &Path) -> Result<File, LedgerError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|source| LedgerError::File { path: path.to_owned(), source })
-}
-
-fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000;
-             PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864;",
-        )
-        .doing("open the database")?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // refinery logs each statement's outcome at info; its report is not needed.
-    migrations::migrations::runner()
-        .run(connection)
-        .map_err(|error| LedgerError::Migration(Box::new(error)))?;
-    // Whoever left these is dead: we hold the OS lock. Crash counts stay.
-    connection
-        .execute_batch(
-            "UPDATE run_lock SET lease_until = 0; DELETE FROM nik_lease; DELETE FROM duty;
-             UPDATE row SET sweep_at = 0 WHERE state <> 'done' AND state = 'claimed'
-               AND run_id IN (SELECT run_id FROM run WHERE state IN ('open', 'closed'));",
-        )
-        .doing("void the leases of dead processes")
 }
 
 #[async_trait]
@@ -262,8 +201,9 @@ impl Ledger for SqliteLedger {
         self.write("replay dead letters", move |db, now| runs::replay(db, now, &replay)).await
     }
 
-    async fn close_run(&self, run: RunId) -> Result<bool, LedgerError> {
-        self.write("close a run", move |db, now| runs::close_run(db, now, run)).await
+    async fn close_run(&self, run: RunId, closing: &Closing) -> Result<bool, LedgerError> {
+        let closing = closing.clone();
+        self.write("close a run", move |db, now| runs::close_run(db, now, run, &closing)).await
     }
 
     async fn abandon_run(&self, fence: &Fence, run: RunId) -> Result<(), LedgerError> {
@@ -272,11 +212,11 @@ impl Ledger for SqliteLedger {
     }
 
     async fn note_act(&self, act: Act) -> Result<(), LedgerError> {
-        self.write("note an operator's act", move |db, now| runs::note_act(db, now, &act)).await
+        self.write("note an operator's act", move |db, now| fleet::note_act(db, now, &act)).await
     }
 
     async fn take_due(&self, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {
-        self.write("find due rows", move |db, now| due::take_due(db, now, terms)).await
+        self.write("find due rows", move |db, now| due::take_due(db, now, &terms)).await
     }
 
     async fn note_published(&self, rows: &[RowKey], stale_after: Duration) -> Result<(), LedgerError> {
@@ -309,23 +249,44 @@ impl Ledger for SqliteLedger {
         self.write("bury dead letters", move |db, now| records::bury(db, now, &burials)).await
     }
 
+    async fn post_notice(&self, notice: &Notice) -> Result<(), LedgerError> {
+        let notice = notice.clone();
+        self.write("note a notice", move |db, now| outbox::post_notice(db, now, &notice)).await
+    }
+
+    async fn note_notice(&self, number: i64, posted: bool) -> Result<(), LedgerError> {
+        self.write("note what became of a notice", move |db, now| {
+            outbox::note_notice(db, now, number, posted)
+        })
+        .await
+    }
+
+    async fn keep_stray(&self, stray: &StrayMessage) -> Result<(), LedgerError> {
+        let stray = stray.clone();
+        self.write("keep a stray message", move |db, now| outbox::keep_stray(db, now, &stray)).await
+    }
+
     async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
         let gate = gate.clone();
-        self.write("shut the gate", move |db, now| runs::shut_gate(db, now, &gate, lasts)).await
+        self.write("shut the gate", move |db, now| fleet::shut_gate(db, now, &gate, lasts)).await
     }
 
     async fn open_gate(&self) -> Result<(), LedgerError> {
-        self.write("open the gate", move |db, _| runs::open_gate(db)).await
+        self.write("open the gate", move |db, _| fleet::open_gate(db)).await
     }
 
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError> {
         let (duty, holder) = (duty.to_owned(), holder.to_owned());
-        self.write("take a duty", move |db, now| runs::hold_duty(db, now, (&duty, &holder), lease)).await
+        self.write("take a duty", move |db, now| fleet::hold_duty(db, now, (&duty, &holder), lease)).await
     }
 }
 
 #[async_trait]
 impl LedgerView for SqliteLedger {
+    async fn now(&self) -> Result<Timestamp, LedgerError> {
+        Timestamp::from_microsecond(self.clock.micros()).map_err(|_| LedgerError::Foreign { what: "clock" })
+    }
+
     async fn run(&self, run: RunId) -> Result<Option<Run>, LedgerError> {
         self.read("read a run", move |db| runs::find_run(db, run)).await
     }
@@ -347,6 +308,10 @@ impl LedgerView for SqliteLedger {
 
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError> {
         self.read("count rows", move |db| views::tally(db, run)).await
+    }
+
+    async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+        self.read("read a report", move |db| runs::report(db, run)).await
     }
 
     async fn progress(&self, run: RunId) -> Result<Progress, LedgerError> {
@@ -386,8 +351,16 @@ impl LedgerView for SqliteLedger {
         self.read("read the newest success", move |db| views::newest_success(db, &nik)).await
     }
 
-    async fn gate(&self) -> Result<Option<Gate>, LedgerError> {
+    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
+        self.read("list open notices", move |db| outbox::open_notices(db, limit)).await
+    }
+
+    async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError> {
+        self.read("list stray messages", move |db| outbox::strays(db, after, limit)).await
+    }
+
+    async fn gate(&self) -> Result<Option<ShutGate>, LedgerError> {
         let now = self.clock.micros();
-        self.read("read the gate", move |db| runs::gate(db, now)).await
+        self.read("read the gate", move |db| fleet::gate(db, now)).await
     }
 }

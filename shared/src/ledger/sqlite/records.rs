@@ -11,7 +11,7 @@ use crate::domain::{Outcome, Reason};
 use crate::ledger::{Burial, LedgerError, Record, Recorded, RowKey, Settlement};
 
 /// How long after its due time a retrying or failed row whose message got lost comes due for the sweep.
-const GRACE: Duration = Duration::from_secs(30);
+pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) fn record(db: &Connection, now: i64, records: &[Record]) -> Result<Vec<Recorded>, LedgerError> {
     records.iter().map(|record| record_one(db, now, record)).collect()

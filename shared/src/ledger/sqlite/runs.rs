@@ -1,14 +1,14 @@
-//! The run's life: lock, open, seed, complete, close; replays, acts, the gate and duties.
+//! The run's life: lock, open, seed, complete, close; replays.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::convert::{instant, needed, warning_codes};
+use super::convert::{instant, json, needed, warning_codes};
+use super::outbox::post_notice;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    Act, Fence, Gate, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded,
-    Snapshot,
+    Closing, Fence, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded, Snapshot,
 };
 
 use super::{Sql as _, micros};
@@ -214,15 +214,33 @@ pub(super) fn complete_snapshot(
     Ok(())
 }
 
-pub(super) fn close_run(db: &Connection, now: i64, run: RunId) -> Result<bool, LedgerError> {
+pub(super) fn close_run(
+    db: &Connection,
+    now: i64,
+    run: RunId,
+    closing: &Closing,
+) -> Result<bool, LedgerError> {
     let closed = db
         .execute(
-            "UPDATE run SET state = 'closed', closed_at = ?2 WHERE run_id = ?1 AND state = 'open'
+            "UPDATE run SET state = 'closed', closed_at = ?2, report = ?3 WHERE run_id = ?1 AND state = 'open'
              AND NOT EXISTS (SELECT 1 FROM row INDEXED BY row_open WHERE run_id = ?1 AND state <> 'done')",
-            params![run, now],
+            params![run, closing.closed_at.as_microsecond(), closing.report.to_string()],
         )
         .doing("close a run")?;
-    Ok(closed == 1)
+    if closed == 0 {
+        return Ok(false);
+    }
+    if let Some(notice) = &closing.notice {
+        post_notice(db, now, notice)?;
+    }
+    Ok(true)
+}
+
+pub(super) fn report(db: &Connection, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+    db.prepare_cached("SELECT report FROM run WHERE run_id = ?")
+        .and_then(|mut found| found.query_row([run], |row| json(row, "report")).optional())
+        .map(Option::flatten)
+        .doing("read a report")
 }
 
 pub(super) fn abandon_run(db: &Connection, now: i64, fence: &Fence, run: RunId) -> Result<(), LedgerError> {
@@ -311,65 +329,4 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<R
         opened.push(RowKey { generation: generation + 1, ..key });
     }
     Ok(opened)
-}
-
-pub(super) fn note_act(db: &Connection, now: i64, act: &Act) -> Result<(), LedgerError> {
-    db.execute(
-        "INSERT INTO act (at, who, act, detail) VALUES (?, ?, ?, ?)",
-        params![now, act.who, act.act, act.detail.to_string()],
-    )
-    .doing("note an operator's act")?;
-    Ok(())
-}
-
-pub(super) fn shut_gate(db: &Connection, now: i64, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
-    let standing: Option<(Gate, i64)> = db
-        .query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
-            Ok((read_gate(row)?, row.get("shut_until")?))
-        })
-        .optional()
-        .doing("shut the gate")?;
-    let (mut shut, mut until) = (gate, now + micros(lasts));
-    // A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
-    if let Some((standing, stands_until)) = &standing {
-        shut = if standing.kind > gate.kind { standing } else { gate };
-        until = until.max(*stands_until);
-    }
-    db.execute(
-        "INSERT OR REPLACE INTO gate (only, kind, reason, shut_until) VALUES (1, ?, ?, ?)",
-        params![shut.kind.as_str(), shut.reason, until],
-    )
-    .doing("shut the gate")?;
-    Ok(())
-}
-
-pub(super) fn open_gate(db: &Connection) -> Result<(), LedgerError> {
-    db.execute("DELETE FROM gate", []).doing("open the gate")?;
-    Ok(())
-}
-
-pub(super) fn gate(db: &Connection, now: i64) -> Result<Option<Gate>, LedgerError> {
-    db.query_row("SELECT kind, reason FROM gate WHERE shut_until > ?", [now], read_gate)
-        .optional()
-        .doing("read the gate")
-}
-
-fn read_gate(row: &Row<'_>) -> rusqlite::Result<Gate> {
-    Ok(Gate { kind: needed(row, "kind")?, reason: row.get("reason")? })
-}
-
-pub(super) fn hold_duty(
-    db: &Connection,
-    now: i64,
-    (duty, holder): (&str, &str),
-    lease: Duration,
-) -> Result<bool, LedgerError> {
-    let taken = db
-        .execute(
-            "INSERT INTO duty (duty, holder, lease_until) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET holder = ?2, lease_until = ?3 WHERE holder = ?2 OR lease_until <= ?4",
-            params![duty, holder, now + micros(lease), now],
-        )
-        .doing("take a duty")?;
-    Ok(taken == 1)
 }

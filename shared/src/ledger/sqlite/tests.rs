@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::Sql as _;
+use super::file::prepare;
 use super::writer::{Writer, failed};
-use super::{Sql as _, prepare};
 use crate::ledger::LedgerError;
 
 fn insert(db: &Connection, number: i64) -> Result<(), LedgerError> {

@@ -90,12 +90,24 @@ pub(super) fn tally(db: &Connection, run: RunId) -> Result<Tally, LedgerError> {
 }
 
 pub(super) fn progress(db: &Connection, run: RunId) -> Result<Progress, LedgerError> {
-    let open: (u64, u64, u64) = db
+    let open = db
         .prepare_cached(
-            "SELECT COUNT(*), COALESCE(SUM(state = 'retrying'), 0), COALESCE(SUM(state = 'failed'), 0)
+            "SELECT COUNT(*) AS open, COUNT(*) FILTER (WHERE state = 'retrying') AS retrying,
+                    COUNT(*) FILTER (WHERE state = 'failed') AS failed,
+                    COUNT(*) FILTER (WHERE state IN ('pending', 'retrying') AND NOT published) AS unpublished
              FROM row INDEXED BY row_open WHERE run_id = ? AND state <> 'done'",
         )
-        .and_then(|mut open| open.query_row([run], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
+        .and_then(|mut open| {
+            open.query_row([run], |row| {
+                Ok(Progress {
+                    selected: 0,
+                    open: row.get("open")?,
+                    retrying: row.get("retrying")?,
+                    unpublished: row.get("unpublished")?,
+                    dead: row.get("failed")?,
+                })
+            })
+        })
         .doing("read a run's progress")?;
     let (selected, dead): (u64, u64) = db
         .prepare_cached(
@@ -104,7 +116,7 @@ pub(super) fn progress(db: &Connection, run: RunId) -> Result<Progress, LedgerEr
         )
         .and_then(|mut all| all.query_row([run], |row| Ok((row.get(0)?, row.get(1)?))))
         .doing("read a run's progress")?;
-    Ok(Progress { selected, open: open.0, retrying: open.1, dead: dead + open.2 })
+    Ok(Progress { selected, dead: dead + open.dead, ..open })
 }
 
 pub(super) fn is_settled(db: &Connection, run: RunId) -> Result<bool, LedgerError> {

@@ -1,6 +1,7 @@
 //! What the adapter is told: where the broker is, how to trust it, what the queues are called, how long to wait.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
@@ -48,6 +49,18 @@ impl RabbitMqConfig {
             window: 1_000,
             trace_headers: Vec::new,
         })
+    }
+
+    /// Whether `address`, which this was made of, holds a password and leads away from this machine.
+    pub fn sends_written_password_abroad(&self, address: &str) -> bool {
+        let host = self.uri.authority.host.trim_matches(['[', ']']);
+        let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        // Where none is written the broker's well-known guest is meant, which it lets in from its own machine only.
+        let written = address.split_once("://").is_some_and(|(_, rest)| {
+            let authority = rest.split('/').next().unwrap_or(rest);
+            authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        });
+        written && !local
     }
 }
 

@@ -30,9 +30,17 @@ impl Settling {
     /// exist: the ledger sees through the older turn.
     pub(super) async fn try_later(&self, held: &Held, after: Duration) -> Result<(), RabbitMqError> {
         let queue = self.topology.rung(after, &mut rand::rng()).to_owned();
-        let (message, trace) = (held.message.clone(), held.trace.clone());
-        self.courier.carry(Outgoing { queue, message, trace }).await?;
-        self.acknowledge(held).await
+        let copy = Outgoing { queue, message: held.message.clone(), trace: held.trace.clone() };
+        if let Err(fault) = self.courier.carry(copy.clone()).await {
+            // That a connection is cut or a queue missing shows when it is used; then both are made again.
+            tracing::debug!(error = %fault, "a copy to be tried again is carried once more");
+            self.courier.carry(copy).await?;
+        }
+        if let Err(fault) = self.acknowledge(held).await {
+            // It is gone with its connection, and comes again, of a turn that is stale by then.
+            tracing::debug!(error = %fault, "the copy to be tried again carries on alone");
+        }
+        Ok(())
     }
 
     pub(super) async fn acknowledge(&self, held: &Held) -> Result<(), RabbitMqError> {
@@ -79,6 +87,7 @@ impl Hand {
             (Settle::Done, _) => self.settling.acknowledge(held).await,
             (Settle::RetryAfter(after, turn), Channel::Work) => {
                 held.message.turn = turn;
+                held.turned = true;
                 let until = Instant::now() + after;
                 if after <= self.settling.in_process && self.wait_here(until) {
                     return Ok(());

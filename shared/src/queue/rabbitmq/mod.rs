@@ -10,6 +10,7 @@ mod config;
 mod courier;
 mod fault;
 mod hand;
+mod kept;
 mod link;
 mod message;
 mod publisher;
@@ -39,6 +40,7 @@ use topology::Topology;
 
 pub use config::{AddressError, QueueTerms, RabbitMqConfig, TlsTerms, Waits};
 pub use fault::RabbitMqError;
+pub use kept::KeptStrays;
 pub use message::DecodeError;
 pub use strays::{Stray, Strays};
 

@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -85,7 +85,10 @@ impl Publisher {
             );
             self.link.declare_again();
         } else if landed.fault.is_none() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+            self.idle().push(channel);
+        } else {
+            // Those beside it may look well for a moment yet, on a connection that is lost.
+            self.idle().clear();
         }
         let confirmed: Vec<_> = landed
             .acknowledged
@@ -116,21 +119,25 @@ impl Publisher {
             }
             counts => {
                 let counts = counts?;
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+                self.idle().push(channel);
                 counts
             }
         };
         Ok(counts)
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) async fn close(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle().clear();
         self.link.close().await;
     }
 
     async fn take_channel(&self) -> Result<Channel, RabbitMqError> {
         loop {
-            let Some(channel) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() else { break };
+            let Some(channel) = self.idle().pop() else { break };
             if channel.status().connected() {
                 return Ok(channel);
             }

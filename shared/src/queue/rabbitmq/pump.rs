@@ -63,7 +63,8 @@ impl Pump {
             Ok(message) => {
                 let deaths = (self.settling.channel == crate::queue::Channel::DeadLetters)
                     .then(|| message::deaths(&properties));
-                self.desk.arrived(Held { message, deaths, trace: message::trace(&properties), acker });
+                let trace = message::trace(&properties);
+                self.desk.arrived(Held { message, turned: false, deaths, trace, acker });
             }
             Err(fault) => {
                 let stray = Stray {
@@ -94,15 +95,21 @@ impl Pump {
         }
         loop {
             let returned = self.desk.until_returned();
-            let (ready, waiting, in_hand) = self.desk.leftovers();
-            for held in ready {
-                // It fails where the channel is gone, and then the broker has it back already.
-                let _ = self.settling.reject(&held, true).await;
+            let (left, in_hand) = self.desk.leftovers();
+            // Side by side, so that their copies share windows, and the wait for a broker that is away.
+            let mut carried = JoinSet::new();
+            for held in left {
+                if held.turned {
+                    let settling = self.settling.clone();
+                    carried.spawn(async move { settling.try_later(&held, Duration::ZERO).await });
+                } else {
+                    // It fails where the channel is gone, and then the broker has it back already.
+                    let _ = self.settling.reject(&held, true).await;
+                }
             }
-            for held in waiting {
-                // The broker's own copy is of the turn before, which the ledger sees as stale.
-                if let Err(error) = self.settling.try_later(&held, Duration::ZERO).await {
-                    tracing::debug!(error = %error, "a waiting retry was left to the sweep");
+            while let Some(carried) = carried.join_next().await {
+                if let Err(error) = carried.expect("carrying neither panics nor is aborted") {
+                    tracing::debug!(error = %error, "a retry was left to the sweep");
                 }
             }
             if !in_hand {

@@ -21,6 +21,8 @@ use crate::queue::{Deliveries, Delivery};
 #[derive(Debug)]
 pub(super) struct Held {
     pub message: RowMessage,
+    /// Whether the broker knows it by an older turn, which the ledger sees as stale.
+    pub turned: bool,
     pub deaths: Option<String>,
     pub trace: Vec<(String, String)>,
     pub acker: Acker,
@@ -141,12 +143,11 @@ impl Desk {
     }
 
     /// Once over: everything that nobody has in hand, and whether somebody still has something in hand.
-    pub(super) fn leftovers(&self) -> (Vec<Held>, Vec<Held>, bool) {
+    pub(super) fn leftovers(&self) -> (Vec<Held>, bool) {
         let mut state = self.state();
-        let ready = state.ready.drain(..).collect();
-        let waiting =
-            std::mem::take(&mut state.waiting).into_iter().map(|Reverse(waiting)| waiting.held).collect();
-        (ready, waiting, state.in_hand > 0)
+        let mut left: Vec<_> = state.ready.drain(..).collect();
+        left.extend(std::mem::take(&mut state.waiting).into_iter().map(|Reverse(waiting)| waiting.held));
+        (left, state.in_hand > 0)
     }
 
     pub(super) async fn until_returned(&self) {

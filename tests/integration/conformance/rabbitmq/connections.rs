@@ -1,5 +1,6 @@
 //! Connections that are refused, cut, or answer nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::queue::{Channel, Queue, Settle};
@@ -9,24 +10,11 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 
-/// An address of the same vhost through a relay.
-fn through(relay: &Relay, vhost: &Vhost) -> String {
-    let (head, path) = vhost.url().rsplit_once('/').expect("a vhost");
-    let (user, _) = head.rsplit_once('@').expect("a user");
-    format!("{user}@127.0.0.1:{}/{path}", relay.port())
-}
-
-async fn relay_to(vhost: &Vhost) -> Relay {
-    let (_, after) = vhost.url().rsplit_once('@').expect("a user");
-    let (_, port) = after.split('/').next().and_then(|host| host.rsplit_once(':')).expect("a port");
-    Relay::to(port.parse().expect("a port")).await
-}
-
 #[tokio::test]
 async fn a_broker_that_refuses_for_a_while_is_found_again() {
     let vhost = Vhost::new().await;
-    let relay = relay_to(&vhost).await;
-    let queue = queue_at(&through(&relay, &vhost));
+    let relay = Relay::to(vhost.address()).await;
+    let queue = queue_at(&vhost.url_through(relay.port()));
     relay.refuse().await;
     for _ in 0..3 {
         timeout(PATIENCE, queue.publish(vec![message(1)])).await.expect("an answer").expect_err("refused");
@@ -44,8 +32,8 @@ async fn a_broker_that_refuses_for_a_while_is_found_again() {
 #[tokio::test]
 async fn many_callers_share_one_attempt_to_connect() {
     let vhost = Vhost::new().await;
-    let relay = relay_to(&vhost).await;
-    let mut config = test_config(&through(&relay, &vhost));
+    let relay = Relay::to(vhost.address()).await;
+    let mut config = test_config(&vhost.url_through(relay.port()));
     config.waits.connect = Duration::from_secs(1);
     let queue = queue_with(config);
     // It accepts, and says nothing.
@@ -63,34 +51,38 @@ async fn many_callers_share_one_attempt_to_connect() {
 #[tokio::test]
 async fn a_cut_connection_ends_the_subscription_and_what_was_in_hand_comes_again() {
     let vhost = Vhost::new().await;
-    let relay = relay_to(&vhost).await;
-    let queue = queue_at(&through(&relay, &vhost));
+    let relay = Relay::to(vhost.address()).await;
+    let mut config = test_config(&vhost.url_through(relay.port()));
+    config.waits.in_process = Duration::from_secs(3_600);
+    let queue = queue_with(config);
     publish(&queue, 0..4).await;
     let mut work = subscribe(&queue, Channel::Work).await;
     let (done, late, waits) = (next(&mut work).await, next(&mut work).await, next(&mut work).await);
     done.settle(Settle::Done).await.expect("to settle");
-    waits.settle(Settle::RetryAfter(Duration::from_millis(100), 1)).await.expect("to settle");
+    waits.settle(Settle::RetryAfter(Duration::from_secs(1_800), 1)).await.expect("to settle");
     relay.cut().await;
     ends(&mut work).await;
     late.settle(Settle::Done).await.expect_err("its channel is gone");
 
     let mut work = subscribe(&queue, Channel::Work).await;
-    let mut came = Vec::new();
-    while !came.contains(&(2, 1)) || came.len() < 4 {
+    // The one that waited comes with the turn it was to have, and, as the broker knew it, with the one before.
+    let must = BTreeSet::from([(1, 0), (2, 0), (2, 1), (3, 0)]);
+    let mut came = BTreeSet::new();
+    while !came.is_superset(&must) {
         let delivery = next(&mut work).await;
-        came.push((delivery.message.key.sheet_row, delivery.message.turn));
+        came.insert((delivery.message.key.sheet_row, delivery.message.turn));
         delivery.settle(Settle::Done).await.expect("to settle");
     }
-    came.sort_unstable();
-    // The one that waited came with the turn it was to have, and, as the broker knew it, with the one before.
-    assert_eq!(came, [(1, 0), (2, 0), (2, 1), (3, 0)]);
+    // The cut may have swallowed an acknowledgement on its way.
+    came.remove(&(0, 0));
+    assert_eq!(came, must);
 }
 
 #[tokio::test]
 async fn publishing_into_silence_ends_in_time() {
     let vhost = Vhost::new().await;
-    let relay = relay_to(&vhost).await;
-    let mut config = test_config(&through(&relay, &vhost));
+    let relay = Relay::to(vhost.address()).await;
+    let mut config = test_config(&vhost.url_through(relay.port()));
     config.waits.confirm = Duration::from_secs(1);
     config.waits.answer = Duration::from_secs(1);
     config.waits.connect = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! Threads and connections that stay behind. Counted in a process of its own: the threads of other tests look
 //! the same.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use shared::queue::{Channel, Queue, Settle};
@@ -30,7 +31,7 @@ async fn until_threads(expected: usize) {
 }
 
 async fn reconnect(port: u16) {
-    let relay = Relay::to(port).await;
+    let relay = Relay::to((Ipv4Addr::LOCALHOST, port).into()).await;
     let url = format!("amqp://guest:guest@127.0.0.1:{}/leaks", relay.port());
     let mut config = test_config(&url);
     config.waits.connect = Duration::from_secs(1);

@@ -8,6 +8,10 @@ use tests::services::Vhost;
 
 use super::*;
 
+/// Longer than what waits in the process.
+const A_WAIT: Duration = Duration::from_millis(500);
+const RUNGS_OF_A_WAIT: [&str; 2] = ["nightly-sync.retry-500ms.v1", "nightly-sync.retry-800ms.v1"];
+
 #[tokio::test]
 async fn a_short_retry_waits_here_and_is_not_settled_with_the_broker() {
     let vhost = Vhost::new().await;
@@ -55,6 +59,24 @@ async fn what_waits_here_goes_to_the_broker_when_the_subscription_ends() {
 }
 
 #[tokio::test]
+async fn what_woke_here_and_nobody_took_goes_to_the_broker_with_its_turn() {
+    let vhost = Vhost::new().await;
+    let mut config = test_config(vhost.url());
+    config.waits.in_process = Duration::from_secs(3_600);
+    let queue = queue_with(config);
+    publish(&queue, 0..1).await;
+    let mut work = subscribe(&queue, Channel::Work).await;
+    next(&mut work).await.settle(Settle::RetryAfter(Duration::from_millis(50), 1)).await.expect("to settle");
+    until_depth(&queue, Depth { ready: 1, ..Depth::default() }).await;
+    drop(work);
+    let mut work = subscribe(&queue, Channel::Work).await;
+    let delivery = next(&mut work).await;
+    assert_eq!(delivery.message.turn, 1);
+    delivery.settle(Settle::Done).await.expect("to settle");
+    until_depth(&queue, Depth::default()).await;
+}
+
+#[tokio::test]
 async fn closing_brings_what_waits_here_to_the_broker() {
     let vhost = Vhost::new().await;
     let mut config = test_config(vhost.url());
@@ -82,20 +104,41 @@ async fn closing_brings_what_waits_here_to_the_broker() {
 }
 
 #[tokio::test]
-async fn a_retry_whose_queue_is_missing_waits_here() {
+async fn a_retry_whose_queue_is_missing_is_carried_when_the_queue_is_made_again() {
     let vhost = Vhost::new().await;
     let queue = queue_at(vhost.url());
     publish(&queue, 0..1).await;
     let mut work = subscribe(&queue, Channel::Work).await;
     let delivery = next(&mut work).await;
-    for rung in ["nightly-sync.retry-500ms.v1", "nightly-sync.retry-800ms.v1"] {
+    for rung in RUNGS_OF_A_WAIT {
         vhost.management().delete_queue(vhost.name(), rung);
     }
-    delivery.settle(Settle::RetryAfter(Duration::from_millis(500), 1)).await.expect("to settle");
+    delivery.settle(Settle::RetryAfter(A_WAIT, 1)).await.expect("to settle");
+    let queues = vhost.management().queues(vhost.name());
+    assert!(RUNGS_OF_A_WAIT.iter().all(|rung| queues.iter().any(|queue| queue == rung)), "{queues:?}");
     let delivery = next(&mut work).await;
     assert_eq!(delivery.message.turn, 1);
-    // The queue was made again.
-    delivery.settle(Settle::RetryAfter(Duration::from_millis(500), 2)).await.expect("to settle");
+    delivery.settle(Settle::Done).await.expect("to settle");
+    until_depth(&queue, Depth::default()).await;
+}
+
+#[tokio::test]
+async fn a_retry_that_cannot_be_carried_waits_here() {
+    let vhost = Vhost::new().await;
+    let queue = queue_at(vhost.url());
+    publish(&queue, 0..1).await;
+    let mut work = subscribe(&queue, Channel::Work).await;
+    let delivery = next(&mut work).await;
+    // Queues of the retry's that are missing, and another that keeps them from being made again.
+    for rung in RUNGS_OF_A_WAIT.into_iter().chain([FIRST_RUNG]) {
+        vhost.management().delete_queue(vhost.name(), rung);
+    }
+    vhost.management().make_queue(vhost.name(), FIRST_RUNG);
+    delivery.settle(Settle::RetryAfter(A_WAIT, 1)).await.expect("to settle");
+    let delivery = next(&mut work).await;
+    assert_eq!(delivery.message.turn, 1);
+    vhost.management().delete_queue(vhost.name(), FIRST_RUNG);
+    delivery.settle(Settle::RetryAfter(A_WAIT, 2)).await.expect("to settle");
     assert_eq!(next(&mut work).await.message.turn, 2);
 }
 

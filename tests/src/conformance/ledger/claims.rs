@@ -14,10 +14,7 @@ const ON: &str = "2026-11-23";
 pub(super) async fn a_claim_hands_over_the_row(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 7)]).await;
     let claimed = stage.take(key(run, 2), 0).await;
-    assert_eq!(
-        (claimed.key, claimed.attempts, claimed.kind, claimed.crashes),
-        (key(run, 2), 0, RunKind::Night, 0)
-    );
+    assert_eq!((claimed.key, claimed.attempts, claimed.kind), (key(run, 2), 0, RunKind::Night));
     assert_eq!((&claimed.nik, &claimed.number), (&stage.nik_hash(1), &stage.number_hash(7)));
     assert_eq!((&claimed.intent, claimed.superseded), (&None, false));
     let order = stage.ledger().run(run).await.expect("a run").expect("it is there").order;
@@ -49,7 +46,7 @@ pub(super) async fn of_many_claims_at_once_one_gets_the_row(stage: Stage) {
         let ledger = Arc::clone(stage.ledger());
         let key = key(if worker % 2 == 0 { first } else { second }, 2);
         workers.spawn(async move {
-            ledger.claim(&[ClaimRequest { key, turn: 0 }], LEASE).await.expect("an answer")
+            ledger.claim(&[ClaimRequest { key, turn: 0, alone: false }], LEASE).await.expect("an answer")
         });
     }
     let claims = workers.join_all().await.concat();
@@ -67,7 +64,7 @@ pub(super) async fn answers_come_in_the_order_asked(stage: Stage) {
     let returning = stage.take(key(run, 5), 0).await;
     stage.record(&returning, Settlement::Returned).await;
     let asked = [key(run, 6), key(run, 5), key(run, 2), key(other, 2), key(run, 4), key(run, 3)];
-    let requests = asked.map(|key| ClaimRequest { key, turn: 0 });
+    let requests = asked.map(|key| ClaimRequest { key, turn: 0, alone: false });
     let claims = stage.ledger().claim(&requests, LEASE).await.expect("an answer");
     assert_eq!(claims.len(), 6);
     assert!(matches!(&claims[0], Claim::Ours(claimed) if claimed.key == key(run, 6)), "{:?}", claims[0]);
@@ -176,34 +173,4 @@ pub(super) async fn a_failed_row_is_not_claimed_but_names_its_reason(stage: Stag
         let claim = stage.ask(key(run, 2), 0).await;
         assert!(matches!(claim, Claim::Failed(Reason::ResourceIncomplete)), "{claim:?}");
     }
-}
-
-pub(super) async fn claims_that_end_without_a_record_are_counted(stage: Stage) {
-    let run = stage.night(ON, &[(2, 1, 1)]).await;
-    for crashes in 0..3 {
-        assert_eq!(stage.take(key(run, 2), 0).await.crashes, crashes, "delivered again");
-        stage.advance(LEASE).await;
-    }
-    // The sweep that revokes an expired claim makes no difference.
-    let due = stage.due().await;
-    assert_eq!(stage.take(key(run, 2), due[0].turn).await.crashes, 3);
-    // Nor does asking for a row that is leased.
-    assert!(matches!(stage.ask(key(run, 2), due[0].turn).await, Claim::Leased { .. }));
-    stage.advance(LEASE).await;
-    assert_eq!(stage.take(key(run, 2), due[0].turn).await.crashes, 4);
-}
-
-pub(super) async fn a_record_forgives_the_crashes_before_it(stage: Stage) {
-    let run = stage.night(ON, &[(2, 1, 1)]).await;
-    stage.take(key(run, 2), 0).await;
-    stage.advance(LEASE).await;
-    let claimed = stage.take(key(run, 2), 0).await;
-    assert_eq!(claimed.crashes, 1);
-    stage.record(&claimed, retry(Duration::ZERO, true)).await;
-    assert_eq!(stage.take(key(run, 2), 1).await.crashes, 0);
-    stage.advance(LEASE).await;
-    let claimed = stage.take(key(run, 2), 1).await;
-    assert_eq!(claimed.crashes, 1);
-    stage.record(&claimed, Settlement::Returned).await;
-    assert_eq!(stage.take(key(run, 2), 2).await.crashes, 0);
 }

@@ -6,7 +6,7 @@ use shared::domain::{Outcome, Reason};
 use shared::ledger::{Burial, DeadLetterView, Recorded, Replay, RunKind, RunState, Selection};
 use shared::payload::Payload;
 
-use super::stage::{JOB, LEASE, Stage, date, done, failed, key, number, sheet_rows};
+use super::stage::{JOB, LEASE, Stage, closing, date, done, failed, key, number, sheet_rows};
 
 const ON: &str = "2026-11-23";
 
@@ -83,12 +83,12 @@ pub(super) async fn a_dry_run_leaves_no_dead_letter(stage: Stage) {
     assert_eq!((row.outcome, row.reason), (Some(Outcome::DeadLettered), Some(Reason::AmbiguousPatient)));
     assert!(letters(&stage).await.is_empty());
     assert!(stage.ledger().replay(Replay::default()).await.expect("to replay").is_empty());
-    assert!(stage.ledger().close_run(run).await.expect("an answer"));
+    assert!(stage.close(run).await);
 }
 
 pub(super) async fn a_run_closes_once_and_only_when_all_is_done(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 1), (3, 2, 2)]).await;
-    let closes = async || stage.ledger().close_run(run).await.expect("an answer");
+    let closes = async || stage.close(run).await;
     let settled = async || stage.ledger().is_settled(run).await.expect("an answer");
     assert!(!closes().await && !settled().await, "two are pending");
     stage.finish(run, 2, Outcome::Updated).await;
@@ -109,7 +109,7 @@ pub(super) async fn a_run_closes_once_and_only_when_all_is_done(stage: Stage) {
 
     let fence = stage.lock(ON, "producer").await;
     let seeding = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
-    assert!(!stage.ledger().close_run(seeding).await.expect("an answer"), "its snapshot is not complete");
+    assert!(!stage.close(seeding).await, "its snapshot is not complete");
 }
 
 pub(super) async fn of_many_closers_one_closes(stage: Stage) {
@@ -117,8 +117,8 @@ pub(super) async fn of_many_closers_one_closes(stage: Stage) {
     stage.finish(run, 2, Outcome::Updated).await;
     let mut stewards = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let ledger = Arc::clone(stage.ledger());
-        stewards.spawn(async move { ledger.close_run(run).await.expect("an answer") });
+        let (ledger, closing) = (Arc::clone(stage.ledger()), closing());
+        stewards.spawn(async move { ledger.close_run(run, &closing).await.expect("an answer") });
     }
     let closed = stewards.join_all().await;
     assert_eq!(closed.iter().filter(|closed| **closed).count(), 1);

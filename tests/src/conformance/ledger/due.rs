@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::stage::JOB;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::{Claim, DueTerms, Recorded, RowMessage, RunKind, Selection, Settlement};
 use shared::payload::Payload;
@@ -142,13 +143,42 @@ pub(super) async fn one_run_is_swept_or_every_open_one(stage: Stage) {
     assert_eq!(keys, [key(first, 2), key(first, 3), key(third, 2)]);
 }
 
+pub(super) async fn one_kind_of_run_is_swept_or_every_kind(stage: Stage) {
+    let night = stage.night(ON, &[(2, 1, 1)]).await;
+    let dry = stage.run_of(ON, RunKind::DryRun, Selection::default(), &[(2, 1, 1), (3, 2, 2)]).await;
+    let take = async |run, kind| {
+        let terms = DueTerms { run, job: None, kind, limit: 10, queue_idle: true, retake_after: RETAKE };
+        stage.take_due_on(terms).await.iter().map(|message| message.key).collect::<Vec<_>>()
+    };
+    assert!(take(Some(dry), Some(RunKind::Night)).await.is_empty());
+    assert_eq!(take(None, Some(RunKind::Night)).await, [key(night, 2)]);
+    assert_eq!(take(Some(dry), Some(RunKind::DryRun)).await, [key(dry, 2), key(dry, 3)]);
+    stage.advance(RETAKE).await;
+    let of_job = async |job: &str| {
+        let terms = DueTerms {
+            run: None,
+            job: Some(job.into()),
+            kind: None,
+            limit: 10,
+            queue_idle: true,
+            retake_after: RETAKE,
+        };
+        stage.take_due_on(terms).await.len()
+    };
+    assert_eq!(of_job("another job").await, 0, "another job's rows are its own workers'");
+    assert_eq!(of_job(JOB).await, 3);
+    stage.advance(RETAKE * 2).await;
+    assert_eq!(take(None, None).await, [key(night, 2), key(dry, 2), key(dry, 3)]);
+}
+
 pub(super) async fn two_sweeps_at_once_take_no_row_twice(stage: Stage) {
     let rows: Vec<_> = (2..202).map(|row| (row, row, row)).collect();
     stage.night(ON, &rows).await;
     let mut sweeps = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let ledger = Arc::clone(stage.ledger());
-        let terms = DueTerms { run: None, limit: 50, queue_idle: true, retake_after: RETAKE };
+        let terms =
+            DueTerms { run: None, job: None, kind: None, limit: 50, queue_idle: true, retake_after: RETAKE };
         sweeps.spawn(async move { ledger.take_due(terms).await.expect("to take what is due") });
     }
     let mut taken: Vec<_> = sweeps.join_all().await.iter().flat_map(|due| sheet_rows(due)).collect();

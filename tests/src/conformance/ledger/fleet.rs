@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ledger::{Gate, GateKind};
 
-use super::stage::{LEASE, Stage};
+use super::stage::{LEASE, Stage, assert_about};
 
 const SHORT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(300);
@@ -18,18 +18,38 @@ async fn shut(stage: &Stage, kind: GateKind, lasts: Duration) {
 }
 
 async fn kind(stage: &Stage) -> Option<GateKind> {
-    stage.ledger().gate().await.expect("an answer").map(|gate| gate.kind)
+    standing(stage).await.map(|gate| gate.kind)
+}
+
+async fn standing(stage: &Stage) -> Option<Gate> {
+    stage.ledger().gate().await.expect("an answer").map(|shut| shut.gate)
+}
+
+async fn left(stage: &Stage) -> Duration {
+    stage.ledger().gate().await.expect("an answer").expect("it is shut").left
 }
 
 pub(super) async fn a_gate_stands_until_it_lapses(stage: Stage) {
-    assert_eq!(stage.ledger().gate().await.expect("an answer"), None);
+    assert_eq!(standing(&stage).await, None);
     let shut = gate(GateKind::Systemic, "the FHIR server refuses our credentials (401)");
     stage.ledger().shut_gate(&shut, LONG).await.expect("to shut the gate");
-    assert_eq!(stage.ledger().gate().await.expect("an answer"), Some(shut.clone()));
+    assert_eq!(standing(&stage).await, Some(shut.clone()));
     stage.advance(LONG / 2).await;
-    assert_eq!(stage.ledger().gate().await.expect("an answer"), Some(shut));
+    assert_eq!(standing(&stage).await, Some(shut));
     stage.advance(LONG / 2).await;
-    assert_eq!(stage.ledger().gate().await.expect("an answer"), None);
+    assert_eq!(standing(&stage).await, None);
+}
+
+pub(super) async fn a_gate_tells_when_it_lapses(stage: Stage) {
+    shut(&stage, GateKind::Systemic, LONG).await;
+    assert_about(left(&stage).await, LONG);
+    stage.advance(LONG / 3).await;
+    assert_about(left(&stage).await, LONG - LONG / 3);
+    // Neither a shorter pause nor a shallower one changes the end; a longer one does.
+    shut(&stage, GateKind::Systemic, SHORT).await;
+    assert_about(left(&stage).await, LONG - LONG / 3);
+    shut(&stage, GateKind::Throttled, LONG).await;
+    assert_about(left(&stage).await, LONG);
 }
 
 pub(super) async fn a_gate_can_be_opened(stage: Stage) {
@@ -72,7 +92,7 @@ pub(super) async fn a_gate_is_prolonged_by_its_own_kind(stage: Stage) {
         assert_eq!(kind(&stage).await, Some(*every));
         let again = gate(*every, "another word for it");
         stage.ledger().shut_gate(&again, SHORT).await.expect("to shut the gate");
-        assert_eq!(stage.ledger().gate().await.expect("an answer"), Some(again));
+        assert_eq!(standing(&stage).await, Some(again));
         stage.advance(SHORT).await;
         assert_eq!(kind(&stage).await, None);
     }

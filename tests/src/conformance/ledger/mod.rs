@@ -4,13 +4,14 @@
 //! adapter whose clock runs by itself (a database's) passes them too.
 
 mod claims;
+mod crashes;
 mod dead_letters;
 mod due;
 mod fleet;
 mod intents;
 mod lock;
 mod newest;
-#[cfg(feature = "services")]
+mod outbox;
 mod postgres;
 mod records;
 mod replays;
@@ -25,10 +26,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::ledger::Ledger;
 
-#[cfg(feature = "services")]
 pub use postgres::Postgres;
 pub use sqlite::{SqliteInMemory, SqliteOnFile};
-pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, date, nik, number};
+pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, closing, date, nik, number};
 
 use super::published;
 
@@ -88,6 +88,7 @@ macro_rules! ledger_cases {
                 a_healthy_backlog_is_not_published_again,
                 forgotten_rows_are_due_at_once,
                 one_run_is_swept_or_every_open_one,
+                one_kind_of_run_is_swept_or_every_kind,
                 two_sweeps_at_once_take_no_row_twice,
                 a_claimed_row_is_left_alone_within_its_lease,
                 an_expired_claim_is_revoked_and_published_as_a_new_turn,
@@ -112,8 +113,27 @@ macro_rules! ledger_cases {
                 a_message_of_an_abandoned_run_is_stale,
                 a_settled_row_is_not_claimed,
                 a_failed_row_is_not_claimed_but_names_its_reason,
-                claims_that_end_without_a_record_are_counted,
+            }
+            crashes {
+                a_row_that_crashes_in_company_is_claimed_only_alone,
+                a_claim_alone_is_like_any_other,
+                a_row_that_crashes_alone_too_is_given_up,
+                a_row_that_is_given_up_holds_no_nik,
+                a_row_that_is_given_up_says_why,
+                a_dry_runs_row_is_given_up_too,
+                nothing_is_given_up_within_a_lease,
+                the_sweep_makes_no_difference_to_crashes,
+                crashes_are_counted_for_each_row_alone,
+                what_is_overtaken_is_not_given_up,
                 a_record_forgives_the_crashes_before_it,
+                a_replay_forgives_the_crashes_before_it,
+            }
+            outbox {
+                a_run_keeps_the_report_it_was_closed_with,
+                a_run_that_is_not_closed_gives_no_notice,
+                a_change_of_state_is_told_once,
+                notices_wait_in_their_order_until_they_are_posted,
+                a_stray_is_kept_once_and_sealed,
             }
             newest {
                 the_newest_success_is_kept,
@@ -181,6 +201,7 @@ macro_rules! ledger_cases {
             }
             fleet {
                 a_gate_stands_until_it_lapses,
+                a_gate_tells_when_it_lapses,
                 a_gate_can_be_opened,
                 a_deeper_gate_is_not_renamed_by_a_shallower_one,
                 a_deeper_gate_replaces_a_shallower_one,
@@ -199,6 +220,7 @@ macro_rules! ledger_cases {
                 dead_letters_are_paged_and_filtered,
                 a_tally_counts_what_rows_became,
                 progress_counts_what_is_on_its_way,
+                progress_counts_what_the_queue_may_not_have,
                 an_act_is_noted,
             }
         }

@@ -190,7 +190,7 @@ pub(super) async fn an_empty_sheet_is_a_whole_run(stage: Stage) {
     let run = stage.night(ON, &[]).await;
     assert!(stage.due_when_idle().await.is_empty());
     assert!(stage.ledger().is_settled(run).await.expect("an answer"));
-    assert!(stage.ledger().close_run(run).await.expect("an answer"));
+    assert!(stage.close(run).await);
     assert_eq!(stage.ledger().tally(run).await.expect("a tally").selected(), 0);
 }
 
@@ -220,7 +220,7 @@ pub(super) async fn a_dry_run_can_be_abandoned_and_a_night_cannot(stage: Stage) 
         assert_eq!(state, Some(becomes), "{kind}");
         assert_eq!(stage.take_due(Some(run), 10, true).await.len(), left, "{kind}");
         assert_eq!(stage.ledger().unfinished_runs(JOB, None).await.expect("runs").len(), left, "{kind}");
-        assert!(!stage.ledger().close_run(run).await.expect("an answer"), "{kind}");
+        assert!(!stage.close(run).await, "{kind}");
         assert_eq!(stage.view(run, 2).await.key, key(run, 2));
     }
 }

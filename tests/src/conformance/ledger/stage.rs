@@ -11,9 +11,9 @@ use secrecy::SecretString;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{Column, Nik, Outcome, PhoneNumber, Reason, RunDate};
 use shared::ledger::{
-    Burial, Claim, ClaimRequest, Claimed, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun, Record,
-    Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded, Selection,
-    Settlement, Snapshot,
+    Burial, Claim, ClaimRequest, Claimed, Closing, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun,
+    Record, Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded,
+    Selection, Settlement, Snapshot,
 };
 use shared::payload::Payload;
 
@@ -44,6 +44,15 @@ pub fn nik(who: u32) -> Nik {
 /// A number.
 pub fn number(which: u32) -> PhoneNumber {
     format!("+62812345{which:05}").parse().expect("E.164")
+}
+
+/// What a run is closed with where that does not matter.
+pub fn closing() -> Closing {
+    Closing {
+        closed_at: Timestamp::UNIX_EPOCH,
+        report: serde_json::json!({ "state": "closed" }),
+        notice: None,
+    }
 }
 
 /// An adapter with an empty ledger, and keys.
@@ -153,6 +162,12 @@ impl Stage {
         self.run_of(on, RunKind::Night, Selection::default(), rows).await
     }
 
+    /// Closes a run; whether it was this that closed it.
+    pub async fn close(&self, run: RunId) -> bool {
+        let closed_at = self.ledger().now().await.expect("a clock");
+        self.ledger().close_run(run, &Closing { closed_at, ..closing() }).await.expect("an answer")
+    }
+
     // Due rows.
 
     /// What is due in every open run while the queue still holds messages.
@@ -167,7 +182,12 @@ impl Stage {
 
     /// What is due on these terms.
     pub async fn take_due(&self, run: Option<RunId>, limit: u32, queue_idle: bool) -> Vec<RowMessage> {
-        let terms = DueTerms { run, limit, queue_idle, retake_after: RETAKE };
+        self.take_due_on(DueTerms { run, job: None, kind: None, limit, queue_idle, retake_after: RETAKE })
+            .await
+    }
+
+    /// What is due on other terms.
+    pub async fn take_due_on(&self, terms: DueTerms) -> Vec<RowMessage> {
         self.ledger().take_due(terms).await.expect("to take what is due")
     }
 
@@ -179,10 +199,31 @@ impl Stage {
 
     // Claims.
 
-    /// Claims for a message.
+    /// Claims for a message, in a process that holds other claims.
     pub async fn ask(&self, key: RowKey, turn: u32) -> Claim {
-        let mut claims = self.ledger().claim(&[ClaimRequest { key, turn }], LEASE).await.expect("to claim");
+        self.request(ClaimRequest { key, turn, alone: false }).await
+    }
+
+    /// Claims for a message, in a process that holds no other claim.
+    pub async fn ask_alone(&self, key: RowKey, turn: u32) -> Claim {
+        self.request(ClaimRequest { key, turn, alone: true }).await
+    }
+
+    async fn request(&self, request: ClaimRequest) -> Claim {
+        let mut claims = self.ledger().claim(&[request], LEASE).await.expect("to claim");
         claims.pop().expect("an answer for each question")
+    }
+
+    /// Lets so many claims for a message end without a record, alone once it takes that.
+    pub async fn crash(&self, key: RowKey, turn: u32, times: u32) {
+        for _ in 0..times {
+            let claim = match self.ask(key, turn).await {
+                Claim::Suspect => self.ask_alone(key, turn).await,
+                claim => claim,
+            };
+            assert!(matches!(claim, Claim::Ours(_)), "{claim:?}");
+            self.advance(LEASE).await;
+        }
     }
 
     /// Claims for a message, which must succeed.

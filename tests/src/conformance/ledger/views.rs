@@ -7,7 +7,7 @@ use shared::domain::{Outcome, Reason, Warning};
 use shared::ledger::{Act, Progress, Replay, RowFilter, RunId, RunKind, Selection, Tally};
 use uuid::Uuid;
 
-use super::stage::{JOB, Stage, date, done, failed, key, retry};
+use super::stage::{JOB, Stage, closing, date, done, failed, key, retry};
 
 const ON: &str = "2026-11-23";
 
@@ -18,7 +18,7 @@ pub(super) async fn a_run_nobody_opened_is_not_there(stage: Stage) {
     assert_eq!(ledger.tally(nobody).await.expect("an answer"), Tally::default());
     assert_eq!(ledger.progress(nobody).await.expect("an answer"), Progress::default());
     assert!(!ledger.is_settled(nobody).await.expect("an answer"));
-    assert!(!ledger.close_run(nobody).await.expect("an answer"));
+    assert!(!ledger.close_run(nobody, &closing()).await.expect("an answer"));
     assert!(ledger.rows(nobody, &RowFilter::default(), 0, 10).await.expect("an answer").is_empty());
     assert!(ledger.dead_letters(&Replay::default(), 0, 10).await.expect("an answer").is_empty());
     assert!(ledger.runs(JOB, None, 10).await.expect("an answer").is_empty());
@@ -29,7 +29,7 @@ pub(super) async fn unfinished_runs_come_oldest_date_first(stage: Stage) {
     let first = stage.night(ON, &[(2, 2, 2)]).await;
     let third = stage.run_of("2026-11-24", RunKind::DryRun, Selection::default(), &[]).await;
     let closed = stage.night("2026-11-22", &[]).await;
-    assert!(stage.ledger().close_run(closed).await.expect("an answer"));
+    assert!(stage.close(closed).await);
     let fence = stage.lock("2026-11-25", "producer").await;
     let seeding = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
     let unfinished = async |job, on: Option<&str>| {
@@ -170,7 +170,7 @@ pub(super) async fn progress_counts_what_is_on_its_way(stage: Stage) {
     let rows: Vec<_> = (2..8).map(|row| (row, row, row)).collect();
     let run = stage.night(ON, &rows).await;
     let progress = async || stage.ledger().progress(run).await.expect("progress");
-    assert_eq!(progress().await, Progress { selected: 6, open: 6, retrying: 0, dead: 0 });
+    assert_eq!(progress().await, Progress { selected: 6, open: 6, unpublished: 6, ..Progress::default() });
     stage.finish(run, 2, Outcome::Updated).await;
     stage.kill(key(run, 3), Reason::PatientGone).await;
     let claimed = stage.take(key(run, 4), 0).await;
@@ -178,10 +178,31 @@ pub(super) async fn progress_counts_what_is_on_its_way(stage: Stage) {
     let claimed = stage.take(key(run, 5), 0).await;
     stage.record(&claimed, failed(Reason::PatientGone)).await;
     stage.take(key(run, 6), 0).await;
-    assert_eq!(progress().await, Progress { selected: 6, open: 4, retrying: 1, dead: 2 });
+    assert_eq!(progress().await, Progress { selected: 6, open: 4, retrying: 1, unpublished: 2, dead: 2 });
     let claimed = stage.take(key(run, 4), 1).await;
     stage.record(&claimed, done(Outcome::Unchanged)).await;
-    assert_eq!(progress().await, Progress { selected: 6, open: 3, retrying: 0, dead: 2 });
+    assert_eq!(progress().await, Progress { selected: 6, open: 3, retrying: 0, unpublished: 1, dead: 2 });
+}
+
+pub(super) async fn progress_counts_what_the_queue_may_not_have(stage: Stage) {
+    let run = stage.night(ON, &[(2, 1, 1), (3, 2, 2), (4, 3, 3), (5, 4, 4)]).await;
+    let other = stage.night("2026-11-24", &[(2, 5, 5)]).await;
+    let unpublished = async |run| stage.ledger().progress(run).await.expect("progress").unpublished;
+    let due = stage.due().await;
+    assert_eq!(unpublished(run).await, 4, "taken to be published, and not confirmed yet");
+    stage.confirm(&due[..3]).await;
+    assert_eq!((unpublished(run).await, unpublished(other).await), (1, 1));
+    // Whoever has a row has had its message.
+    stage.take(key(run, 5), 0).await;
+    assert_eq!(unpublished(run).await, 0);
+    let claimed = stage.take(key(run, 2), 0).await;
+    assert_eq!(unpublished(run).await, 0);
+    stage.record(&claimed, shared::ledger::Settlement::Returned).await;
+    assert_eq!(unpublished(run).await, 1, "its next message is not on its way yet");
+    let failing = stage.take(key(run, 3), 0).await;
+    stage.record(&failing, failed(Reason::PatientGone)).await;
+    stage.finish(run, 4, Outcome::Updated).await;
+    assert_eq!(unpublished(run).await, 1, "nothing is to be published of what failed or is done");
 }
 
 pub(super) async fn an_act_is_noted(stage: Stage) {

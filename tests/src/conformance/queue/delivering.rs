@@ -161,6 +161,5 @@ pub(super) async fn depth_counts_what_waits(stage: Stage) {
     }
     // Its time comes, and it is as ready as any other.
     drop(work);
-    tokio::time::sleep(stage.wait() * 20).await;
     stage.assert_depth(Depth { ready: 1, dead: 1, ..Depth::default() }).await;
 }

@@ -2,7 +2,6 @@
 
 mod delivering;
 mod load;
-#[cfg(feature = "services")]
 mod rabbitmq;
 mod settling;
 mod stage;
@@ -13,7 +12,6 @@ use std::time::Duration;
 use shared::domain::Reason;
 use shared::queue::{InProcessQueue, Queue};
 
-#[cfg(feature = "services")]
 pub use rabbitmq::{KeptStrays, RabbitMq, test_config};
 pub use stage::{Stage, message};
 

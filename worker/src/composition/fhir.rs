@@ -3,11 +3,11 @@
 use secrecy::SecretString;
 use shared::clock::Clock;
 use shared::error_chain;
-use shared::settings::{AuthKind, Settings};
-use worker::fhir::{BadConfig, Credential, FhirClient, FhirConfig, reqwest_transport, token_transport};
-use worker::{CredentialSource, Credentials, TokenSource, TokenTerms};
+use shared::settings::{AuthKind, BadSettings, Settings};
 
-use super::{BadSettings, bad};
+use crate::credentials::{CredentialSource, Credentials};
+use crate::fhir::{BadConfig, Credential, FhirClient, FhirConfig, reqwest_transport, token_transport};
+use crate::token::{TokenSource, TokenTerms};
 
 /// The FHIR side, checked before anything is touched.
 pub struct Fhir {
@@ -22,7 +22,7 @@ impl Fhir {
         let base_url = fhir
             .url
             .clone()
-            .ok_or_else(|| bad("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
+            .ok_or_else(|| BadSettings::of("FHIR_URL", "not set; accepted: the FHIR server's base URL"))?;
         let mut config = FhirConfig {
             base_url,
             identifier_system: fhir.identifier_system.clone(),
@@ -41,13 +41,16 @@ impl Fhir {
             Some(terms) => {
                 let transport = token_transport(&config, &terms.url).map_err(invalid)?;
                 let prepared = TokenSource::prepare(terms, transport).await;
-                Some(prepared.map_err(|error| bad("FHIR_CLIENT_SECRET", error_chain(&error)))?)
+                Some(prepared.map_err(|error| BadSettings::of("FHIR_CLIENT_SECRET", error_chain(&error)))?)
             }
             None => None,
         };
         let (credentials, resolved) =
             Credentials::resolve(credential_sources(settings)?, tokens).await.map_err(|error| {
-                bad("FHIR_AUTH", format!("a credential cannot be resolved: {}", error_chain(&error)))
+                BadSettings::of(
+                    "FHIR_AUTH",
+                    format!("a credential cannot be resolved: {}", error_chain(&error)),
+                )
             })?;
         config.credentials = resolved;
         let transport = reqwest_transport(&config).map_err(invalid)?;
@@ -91,5 +94,5 @@ fn missing(variable: &str, kind: AuthKind) -> BadSettings {
         "FHIR_CLIENT_ID" => "give the client's id",
         _ => "give a reference such as file:/run/secrets/x",
     };
-    bad(variable, format!("not set, but FHIR_AUTH asks for it ({kind}); {hint}"))
+    BadSettings::of(variable, format!("not set, but FHIR_AUTH asks for it ({kind}); {hint}"))
 }

@@ -1,6 +1,10 @@
-//! How a command ends: the exit statuses of the outside contract.
+//! How a program ends: the exit statuses of the outside contract, and what is said with them.
 
+use std::fmt::Display;
 use std::process::ExitCode;
+
+use crate::error_chain;
+use crate::signals::Signal;
 
 /// An exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +23,6 @@ pub enum Status {
     Stopped,
     /// 130 or 143: interrupted, drained cleanly.
     Interrupted(Signal),
-}
-
-/// The signal that interrupted a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Ctrl-C.
-    Interrupt,
-    /// What a service manager sends.
-    Terminate,
 }
 
 impl Status {
@@ -59,4 +54,18 @@ impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status.code())
     }
+}
+
+/// Bad flags or settings: said once, all of them, before anything was touched.
+pub fn refuse(problems: impl IntoIterator<Item = impl Display>) -> Status {
+    for problem in problems {
+        eprintln!("error: {problem}");
+    }
+    Status::BadSettings
+}
+
+/// An unexpected failure, with its causes.
+pub fn fail(error: &dyn std::error::Error) -> Status {
+    tracing::error!(error = error_chain(error), "failed; starting again carries the run on");
+    Status::Failed
 }

@@ -2,9 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use producer::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// A signal that asks a process to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// What a service manager sends.
+    Terminate,
+}
 
 /// What the process was told so far.
 pub struct Signals {

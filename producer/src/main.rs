@@ -1,0 +1,88 @@
+//! `producer`: the scheduled job and the operator's command line of a cluster, on Postgres and RabbitMQ.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser as _};
+use producer::flags::{Cli, Command, RunFlags};
+use producer::{ConfiguredSources, Tuning, Until, command, program};
+use shared::clock::Clock;
+use shared::cluster::Cluster;
+use shared::settings::Settings;
+use shared::signals::Signals;
+use shared::status::{Status, fail, refuse};
+use shared::telemetry;
+use shared::webhook::Webhook;
+
+/// What only `producer` knows.
+#[derive(Clone, Debug, Args)]
+struct ProducerFlags {
+    /// Exit once everything is published and confirmed; the workers finish, close and report the run.
+    /// Example: --due 23:00 --detach
+    #[arg(long, conflicts_with_all = ["dry_run"])]
+    detach: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::<ProducerFlags>::parse();
+    shared::program::run(run(cli))
+}
+
+async fn run(cli: Cli<ProducerFlags>) -> Status {
+    if let Err(problem) = cli.run.check() {
+        return refuse([problem]);
+    }
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(errors) => return refuse(errors),
+    };
+    telemetry::start(settings.log_format);
+    match &cli.command {
+        Some(command) => look(&settings, command).await,
+        None => {
+            let until = if cli.extra.detach { Until::Published } else { Until::Closed };
+            act(&settings, &cli.run, until).await
+        }
+    }
+}
+
+/// Runs what the flags ask for.
+async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
+    let cluster = Cluster::prepare(settings).await;
+    let sources =
+        ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
+    let (cluster, sources, webhook) = match (cluster, sources, Webhook::prepare(settings).await) {
+        (Ok(cluster), Ok(sources), Ok(webhook)) => (cluster, sources, webhook),
+        (cluster, sources, webhook) => {
+            return refuse(cluster.err().into_iter().flatten().chain(sources.err()).chain(webhook.err()));
+        }
+    };
+    let people = match command::asked_for(flags) {
+        Ok(people) => people,
+        Err(problem) => return refuse([problem]),
+    };
+    let niks = producer::hashes(&people, cluster.keys());
+    let signals = Signals::listen();
+    let connected = match cluster.connect(Clock::system()).await {
+        Ok(connected) => connected,
+        Err(error) => return fail(&error),
+    };
+    let producer =
+        producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
+    let executed = program::execute(&producer, settings, flags, niks, webhook, &signals).await;
+    let status = executed.tell(&producer, flags).await;
+    connected.close().await;
+    status
+}
+
+/// Prints a list.
+async fn look(settings: &Settings, command: &Command) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    match cluster.look() {
+        Ok(ledger) => program::look(&ledger, cluster.keys(), settings, &Clock::system(), command).await,
+        Err(error) => fail(&error),
+    }
+}

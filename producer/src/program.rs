@@ -1,0 +1,114 @@
+//! What the programs with the operator's command line have in common: whichever ledger and queues they chose.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use shared::clock::Clock;
+use shared::data_key::{DataKeys, KeyedHash};
+use shared::domain::Language;
+use shared::ledger::{LedgerView, Replay, RowFilter};
+use shared::settings::Settings;
+use shared::signals::Signals;
+use shared::status::{Status, fail, refuse};
+use shared::webhook::{Notifier, Webhook};
+
+use crate::command::{self, CommandError, Said};
+use crate::composition::columns;
+use crate::flags::{Command, RunFlags};
+use crate::listing::{Listing, ListingError};
+use crate::niks::{self, NikFlagError};
+use crate::producer::Producer;
+
+/// What a program that ends has for the notices of its run.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// A command that ended, and what it has to say.
+pub struct Executed {
+    ended: Result<Status, CommandError>,
+    said: Vec<Said>,
+}
+
+/// Carries the flags out.
+pub async fn execute(
+    producer: &Producer,
+    settings: &Settings,
+    flags: &RunFlags,
+    niks: Vec<KeyedHash>,
+    webhook: Option<Webhook>,
+    signals: &Signals,
+) -> Executed {
+    let mut said = Vec::new();
+    let columns = columns(settings);
+    let first = || signals.first();
+    let ended = command::execute(producer, flags, niks, &columns, &signals.stop, first, &mut said).await;
+    let ledger = producer.backing.ledger.clone();
+    Notifier::new(ledger, webhook, producer.job.clone(), producer.holder.clone()).flush(FAREWELL).await;
+    Executed { ended, said }
+}
+
+impl Executed {
+    /// Prints what there is to say, also when the command failed later, and gives the exit status. To be called when
+    /// the workers of this process have drained: they may have finished rows since.
+    pub async fn tell(self, producer: &Producer, flags: &RunFlags) -> Status {
+        if let Err(error) = command::print(producer, flags.output, self.said, &mut std::io::stdout()).await {
+            return fail(&error);
+        }
+        match self.ended {
+            Ok(status) => status,
+            Err(error) if error.is_bad_setting() => refuse([error]),
+            Err(error) => fail(&error),
+        }
+    }
+}
+
+/// Prints a list. It takes no lock, so it works beside a running night.
+pub async fn look(
+    ledger: &dyn LedgerView,
+    keys: &DataKeys,
+    settings: &Settings,
+    clock: &Clock,
+    command: &Command,
+) -> Status {
+    let columns = columns(settings);
+    let listing = |output, language| Listing {
+        ledger,
+        keys,
+        job: &settings.job,
+        columns: &columns,
+        clock,
+        output,
+        language,
+    };
+    let niks = |given: &[String]| -> Result<Vec<KeyedHash>, NikFlagError> {
+        Ok(niks::hashes(&niks::from_stdin(given)?, keys))
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let listed = match command {
+        Command::Runs { date, limit, output } => {
+            listing(*output, Language::En).runs(*date, *limit, &mut out).await
+        }
+        Command::Rows { run, outcome, reason, nik, lang, output } => {
+            let niks = match niks(nik) {
+                Ok(niks) => niks,
+                Err(problem) => return refuse([problem]),
+            };
+            let filter = RowFilter { outcome: *outcome, reason: *reason, niks };
+            listing(*output, *lang).rows(run, &filter, &mut out).await
+        }
+        Command::DeadLetters { from, to, reason, nik, all, lang, output } => {
+            let niks = match niks(nik) {
+                Ok(niks) => niks,
+                Err(problem) => return refuse([problem]),
+            };
+            let filter = Replay { niks, from: *from, to: *to, reason: *reason, rows: Vec::new() };
+            listing(*output, *lang).dead_letters(&filter, *all, &mut out).await
+        }
+    };
+    match listed.and_then(|()| out.flush().map_err(Into::into)) {
+        Ok(()) => Status::Done,
+        // Whoever read the list has seen enough of it.
+        Err(ListingError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Status::Done,
+        Err(error @ ListingError::NoRun(_)) => refuse([error]),
+        Err(error) => fail(&error),
+    }
+}

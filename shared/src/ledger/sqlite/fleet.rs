@@ -1,0 +1,72 @@
+//! What the whole fleet shares: the gate, the duties, and what operators did.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::convert::needed;
+use super::{Sql as _, micros, micros_left};
+use crate::ledger::{Act, Gate, LedgerError, ShutGate};
+
+pub(super) fn note_act(db: &Connection, now: i64, act: &Act) -> Result<(), LedgerError> {
+    db.execute(
+        "INSERT INTO act (at, who, act, detail) VALUES (?, ?, ?, ?)",
+        params![now, act.who, act.act, act.detail.to_string()],
+    )
+    .doing("note an operator's act")?;
+    Ok(())
+}
+
+pub(super) fn shut_gate(db: &Connection, now: i64, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
+    let standing: Option<(Gate, i64)> = db
+        .query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
+            Ok((read_gate(row)?, row.get("shut_until")?))
+        })
+        .optional()
+        .doing("shut the gate")?;
+    let (mut shut, mut until) = (gate, now + micros(lasts));
+    // A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
+    if let Some((standing, stands_until)) = &standing {
+        shut = if standing.kind > gate.kind { standing } else { gate };
+        until = until.max(*stands_until);
+    }
+    db.execute(
+        "INSERT OR REPLACE INTO gate (only, kind, reason, shut_until) VALUES (1, ?, ?, ?)",
+        params![shut.kind.as_str(), shut.reason, until],
+    )
+    .doing("shut the gate")?;
+    Ok(())
+}
+
+pub(super) fn open_gate(db: &Connection) -> Result<(), LedgerError> {
+    db.execute("DELETE FROM gate", []).doing("open the gate")?;
+    Ok(())
+}
+
+pub(super) fn gate(db: &Connection, now: i64) -> Result<Option<ShutGate>, LedgerError> {
+    db.query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
+        Ok(ShutGate { gate: read_gate(row)?, left: micros_left(row.get("shut_until")?, now) })
+    })
+    .optional()
+    .doing("read the gate")
+}
+
+fn read_gate(row: &Row<'_>) -> rusqlite::Result<Gate> {
+    Ok(Gate { kind: needed(row, "kind")?, reason: row.get("reason")? })
+}
+
+pub(super) fn hold_duty(
+    db: &Connection,
+    now: i64,
+    (duty, holder): (&str, &str),
+    lease: Duration,
+) -> Result<bool, LedgerError> {
+    let taken = db
+        .execute(
+            "INSERT INTO duty (duty, holder, lease_until) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET holder = ?2, lease_until = ?3 WHERE holder = ?2 OR lease_until <= ?4",
+            params![duty, holder, now + micros(lease), now],
+        )
+        .doing("take a duty")?;
+    Ok(taken == 1)
+}

@@ -1,0 +1,19 @@
+//! How every program starts.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use crate::status::Status;
+
+/// Runs a program to its exit status, with what has to be there once in a process.
+pub fn run(work: impl Future<Output = Status>) -> ExitCode {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(work).into(),
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            Status::Failed.into()
+        }
+    }
+}

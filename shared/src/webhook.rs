@@ -1,0 +1,149 @@
+//! Notices on their way out: from the ledger's outbox to `ALERT_WEBHOOK_URL`.
+//!
+//! Whoever changes a state puts its notice into the ledger in the same transaction, under a key that is unique for
+//! the change; so there is one notice, however many processes saw it. Posting is a duty that one process has at a
+//! time. A webhook that fails harms nothing: notices wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::error_chain;
+use crate::ledger::{Ledger, LedgerError, Notice};
+use crate::settings::{BadSettings, HttpSettings, Settings};
+
+const VARIABLE: &str = "ALERT_WEBHOOK_URL";
+
+const DUTY: &str = "notify";
+
+/// Bound of one post.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks at the outbox.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What the wait after a post that failed grows to at most.
+const MOST: Duration = Duration::from_secs(60);
+
+/// Notices posted in one round.
+const WINDOW: u32 = 20;
+
+/// Where notices are posted.
+pub struct Webhook {
+    client: Client,
+    url: Url,
+}
+
+/// Why a notice could not be posted. Holds no URL: a webhook's URL is its secret.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// No answer.
+    #[error("the webhook could not be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// An answer other than 2xx.
+    #[error("the webhook answered {0}")]
+    Refused(u16),
+}
+
+impl Webhook {
+    /// Resolves `ALERT_WEBHOOK_URL`; none where it is not set. Sends nothing.
+    pub async fn prepare(settings: &Settings) -> Result<Option<Self>, BadSettings> {
+        let Some(reference) = &settings.alert_webhook else { return Ok(None) };
+        let bad = |error: &dyn std::error::Error| BadSettings::of(VARIABLE, error_chain(error));
+        let text = reference.resolve().await.map_err(|error| bad(&error))?;
+        let url = Url::parse(text.expose_secret().trim()).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url = url.ok_or_else(|| BadSettings::of(VARIABLE, "the secret is not an http or https URL"))?;
+        Ok(Some(Self { client: client(&settings.http, &url)?, url }))
+    }
+
+    async fn post(&self, job: &str, notice: &Notice) -> Result<(), WebhookError> {
+        // Slack and Google Chat show `text`, and leave the rest alone.
+        let body = json!({ "text": notice.text, "kind": notice.kind, "job": job, "detail": notice.detail });
+        let answer = self.client.post(self.url.clone()).json(&body).send().await;
+        let answer = answer.map_err(|error| WebhookError::Unreachable(error.without_url()))?;
+        let status = answer.status();
+        if status.is_success() { Ok(()) } else { Err(WebhookError::Refused(status.as_u16())) }
+    }
+}
+
+fn client(http: &HttpSettings, url: &Url) -> Result<Client, BadSettings> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("nightly-sync/", env!("CARGO_PKG_VERSION")))
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    if let Some(proxy) = &http.https_proxy {
+        let proxy = Proxy::https(proxy).map_err(|_| BadSettings::of("HTTPS_PROXY", "not a proxy's URL"))?;
+        builder = builder.proxy(proxy.no_proxy(http.no_proxy.as_deref().and_then(NoProxy::from_string)));
+    }
+    if url.scheme() == "http" {
+        // TLS is never spoken then; without this, building fails where the system has no roots (slim images).
+        builder = builder.tls_certs_only([]);
+    } else if let Some(path) = &http.ca_file {
+        let pem = std::fs::read(path).map_err(|error| {
+            BadSettings::of("CA_FILE", format!("{} cannot be read: {error}", path.display()))
+        })?;
+        let roots = Certificate::from_pem_bundle(&pem).map_err(|_| {
+            BadSettings::of("CA_FILE", format!("{} holds no PEM certificate", path.display()))
+        })?;
+        builder = builder.tls_certs_merge(roots);
+    }
+    builder.build().map_err(|error| BadSettings::of(VARIABLE, error_chain(&error.without_url())))
+}
+
+/// Posts what is in the outbox.
+pub struct Notifier {
+    ledger: Arc<dyn Ledger>,
+    webhook: Option<Webhook>,
+    job: String,
+    holder: String,
+}
+
+impl Notifier {
+    /// `holder` names this process among its peers. Without a webhook notices stay in the ledger.
+    pub fn new(ledger: Arc<dyn Ledger>, webhook: Option<Webhook>, job: String, holder: String) -> Self {
+        Self { ledger, webhook, job, holder }
+    }
+
+    /// Posts until `stop`.
+    pub async fn serve(&self, stop: CancellationToken) {
+        let mut wait = EVERY;
+        while !stop.is_cancelled() {
+            wait = match self.round().await {
+                Ok(true) => EVERY,
+                Ok(false) | Err(_) => (wait * 2).min(MOST),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+    }
+
+    /// Posts what there is before this process ends, `patience` at most.
+    pub async fn flush(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.round()).await;
+    }
+
+    /// False: the webhook failed, and the rest waits.
+    async fn round(&self) -> Result<bool, LedgerError> {
+        let Some(webhook) = &self.webhook else { return Ok(true) };
+        if !self.ledger.hold_duty(DUTY, &self.holder, TIMEOUT * 2).await? {
+            return Ok(true);
+        }
+        for open in self.ledger.open_notices(WINDOW).await? {
+            let posted = webhook.post(&self.job, &open.notice).await;
+            self.ledger.note_notice(open.number, posted.is_ok()).await?;
+            if let Err(error) = posted {
+                tracing::warn!(kind = open.notice.kind, error = error_chain(&error), "a notice waits");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,7 @@
+//! The programs of a cluster, `producer` and `worker`, on a real Postgres and a real RabbitMQ.
+
+mod dead_letters;
+mod detached;
+mod killed;
+mod ordinary;
+mod stopped;

@@ -1,0 +1,71 @@
+//! `--detach`, and producers that go away: the workers finish, close and report the run.
+
+use serde_json::Value;
+use shared::ledger::LedgerView as _;
+use simulators::{FaultPlan, Latency};
+use tests::night::until;
+use tests::process::{Cluster, DATE, check_night, mixed, run_id};
+
+use super::ordinary::check_writes;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_detached_producer_leaves_when_all_is_published_and_the_workers_close_the_run() {
+    let night = mixed(41, 200);
+    let cluster = Cluster::of(&night).await;
+    let left = cluster.produce(&["--date", DATE, "--detach", "--output", "json"]).await.expect(0).object();
+    assert_eq!(left["state"], "open");
+    let [nights, _] = cluster.depths().await;
+    assert_eq!(left["rows_open"], nights.ready, "every row that is open is in the queue");
+
+    let _workers = cluster.workers(2);
+    let closed = cluster.until_run_is("closed").await;
+    check_night(&closed, night.expected());
+    check_writes(&cluster, night.expected().patients_changed);
+    let stored = cluster.ledger().report(run_id(&closed)).await.expect("an answer").expect("a report");
+    for field in ["run_id", "outcomes", "reasons", "rows_selected", "finished_at"] {
+        assert_eq!(stored[field], closed[field], "{field}");
+    }
+    let last = cluster.produce(&["--resume", "--output", "json"]).await.expect(3).object();
+    assert_eq!(last, closed, "with nothing unfinished, the last report");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_killed_while_it_watches_is_not_missed() {
+    let night = mixed(42, 200);
+    let cluster = Cluster::of(&night).await;
+    cluster.simulators.set_faults(FaultPlan { latency: Latency::fixed(60.0), ..FaultPlan::default() });
+    let _workers = cluster.workers(2);
+    let mut producer = cluster.start_produced_night();
+    producer.until_logged("snapshot complete").await;
+    let writes = async || cluster.simulators.snapshot().writes;
+    until("a first write", writes, |writes| *writes > 0).await;
+    assert!(producer.kill().await, "it was still watching");
+    let closed = cluster.until_run_is("closed").await;
+    check_night(&closed, night.expected());
+    check_writes(&cluster, night.expected().patients_changed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_closing_is_told_once_however_many_workers_there_are() {
+    let night = mixed(43, 60);
+    let room = simulators::Webhook::start().await.expect("loopback has ports");
+    let mut cluster = Cluster::of(&night).await;
+    let url = cluster.file("webhook", room.url());
+    cluster.set("ALERT_WEBHOOK_URL", format!("file:{}", url.display()));
+    // The first answer is an error: a notice is sent again.
+    room.refuse(1);
+    let _workers = cluster.workers(3);
+    cluster.produce(&["--date", DATE, "--detach"]).await.expect(0);
+    let closed = cluster.until_run_is("closed").await;
+    let taken = async || room.taken();
+    let notices: Vec<Value> = until("the notice", taken, |taken| !taken.is_empty()).await;
+    let look = async || cluster.ledger().open_notices(10).await.expect("an answer").len();
+    until("nothing left to tell", look, |open| *open == 0).await;
+    assert_eq!(room.taken().len(), 1, "{notices:?}");
+    assert_eq!(
+        (&notices[0]["kind"], &notices[0]["job"]),
+        (&"closed".into(), &"nightly-whatsapp-sync".into())
+    );
+    assert_eq!(notices[0]["detail"]["run_id"], closed["run_id"]);
+    assert!(notices[0]["text"].as_str().is_some_and(|text| text.contains(DATE)), "{notices:?}");
+}

@@ -1,0 +1,101 @@
+//! `worker`: a replica that carries rows out, and does the steward's duties when they are its turn.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use shared::clock::Clock;
+use shared::cluster::{Cluster, Connected};
+use shared::error_chain;
+use shared::ledger::RunKind;
+use shared::settings::Settings;
+use shared::signals::{Signal, Signals};
+use shared::status::{Status, refuse};
+use shared::steward::{Scope, Steward, StewardTerms};
+use shared::webhook::{Notifier, Webhook};
+use shared::{caller, telemetry};
+use tokio_util::sync::CancellationToken;
+use worker::{Company, DRAIN, Fhir, Tuning};
+
+/// How long a worker waits before it asks for a database again that was not there.
+const RECONNECT: Duration = Duration::from_secs(2);
+
+/// Carries rows out: finds each Patient, sets the number, records what became of the row. Runs until it is told to
+/// stop; any number of them run side by side.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110, after_help = AFTER)]
+struct Cli {}
+
+const AFTER: &str = "\
+There is nothing to tell it but by environment variables: DATABASE_URL, AMQP_URL, DATA_KEY, FHIR_URL, FHIR_API_KEY and
+the others in the README. SIGTERM or Ctrl-C: it takes no more rows and finishes those in hand, 25 seconds at most; a
+second signal does not wait.
+
+Exit statuses: 130, 143 stopped by a signal, drained; 2 bad settings.";
+
+fn main() -> ExitCode {
+    Cli::parse();
+    shared::program::run(run())
+}
+
+async fn run() -> Status {
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(errors) => return refuse(errors),
+    };
+    telemetry::start(settings.log_format);
+    let clock = Clock::system();
+    let (cluster, fhir) = (Cluster::prepare(&settings).await, Fhir::prepare(&settings, &clock).await);
+    let (cluster, fhir, webhook) = match (cluster, fhir, Webhook::prepare(&settings).await) {
+        (Ok(cluster), Ok(fhir), Ok(webhook)) => (cluster, fhir, webhook),
+        (cluster, fhir, webhook) => {
+            return refuse(cluster.err().into_iter().flatten().chain(fhir.err()).chain(webhook.err()));
+        }
+    };
+    let signals = Signals::listen();
+    let connected = tokio::select! {
+        connected = connect(&cluster, &clock) => connected,
+        () = signals.stop.cancelled() => return stopped(&signals),
+    };
+    let backing = &connected.backing;
+    let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
+    let duties = CancellationToken::new();
+    let holder = caller::holder(&clock);
+    // Others may be at it too, all day long: less eager than a producer with a night of its own.
+    let terms = StewardTerms { every: Duration::from_secs(1), ..StewardTerms::default() };
+    let steward = |kind: RunKind| {
+        let (ledger, queue) = (backing.ledger.clone(), backing.queues.of(kind).clone());
+        let scope = Scope::Job { job: settings.job.clone(), kind };
+        let steward = Steward::new(ledger, queue, holder.clone(), terms, scope);
+        let duties = duties.clone();
+        async move { steward.serve(duties).await }
+    };
+    let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+    tracing::info!(holder, "working");
+    tokio::join!(steward(RunKind::Night), steward(RunKind::DryRun), notifier.serve(duties.clone()), async {
+        worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
+        duties.cancel();
+    });
+    connected.close().await;
+    stopped(&signals)
+}
+
+/// A database that is not there yet comes later than its workers, or restarts.
+async fn connect(cluster: &Cluster, clock: &Clock) -> Connected {
+    let mut failed_before = false;
+    loop {
+        match cluster.connect(clock.clone()).await {
+            Ok(connected) => return connected,
+            Err(error) if !failed_before => {
+                tracing::warn!(error = error_chain(&error), "the ledger cannot be reached; trying again");
+                failed_before = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+fn stopped(signals: &Signals) -> Status {
+    Status::Interrupted(signals.first().unwrap_or(Signal::Terminate))
+}
