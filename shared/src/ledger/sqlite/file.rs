@@ -74,7 +74,10 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
         .doing("open the database")?;
     connection.set_prepared_statement_cache_capacity(64);
     // refinery logs each statement's outcome at info; its report is not needed.
+    // One transaction: by itself refinery commits a change before the note that it was made, and a process killed in
+    // between would leave a ledger that no start can open again.
     migrations::migrations::runner()
+        .set_grouped(true)
         .run(connection)
         .map_err(|error| LedgerError::Migration(Box::new(error)))?;
     // Whoever left these is dead: we hold the OS lock. Crash counts stay.

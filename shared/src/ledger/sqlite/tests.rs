@@ -101,3 +101,21 @@ fn a_commit_is_on_disk_before_it_is_answered() {
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
     assert_eq!((journal.as_str(), synchronous), ("wal", 2), "2 is FULL");
 }
+
+#[test]
+fn a_process_that_dies_between_a_change_of_the_tables_and_its_note_leaves_neither() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = Connection::open(folder.path().join("ledger.db")).unwrap();
+    // The note fails, as it does where the process is killed before it.
+    connection
+        .execute_batch(
+            "CREATE TABLE refinery_schema_history (version INTEGER PRIMARY KEY, name TEXT, applied_on TEXT,
+               checksum TEXT);
+             CREATE TRIGGER killed BEFORE INSERT ON refinery_schema_history WHEN NEW.version = 2
+             BEGIN SELECT RAISE(ABORT, 'killed'); END;",
+        )
+        .unwrap();
+    assert!(matches!(prepare(&mut connection), Err(LedgerError::Migration(_))));
+    connection.execute_batch("DROP TRIGGER killed").unwrap();
+    prepare(&mut connection).unwrap();
+}
