@@ -9,3 +9,4 @@ mod queues;
 mod restarts;
 mod starts;
 mod stopped;
+mod supersession;
