@@ -87,6 +87,10 @@ async fn errors_inside_200_cut_answers_and_versions_that_move_make_no_wrong_writ
         scene.night().await;
         let stats = scene.simulators.snapshot();
         assert!(stats.conflicts_412 > 0 && stats.writes > 30, "{way:?}: {} writes", stats.writes);
+        // The last probe may have failed too, and left a pause behind; a healthy night ends it, and mends the rest.
+        scene.simulators.set_faults(FaultPlan::default());
+        scene.night().await;
+        scene.assert_numbers(0..150, 0);
         scene.others_write = true;
         scene.check().await;
     }
