@@ -83,6 +83,8 @@ async fn errors_inside_200_cut_answers_and_versions_that_move_make_no_wrong_writ
             ..FaultPlan::default()
         };
         let mut scene = scene(way, 150, plan).await;
+        // No row is to run out of them by chance, with a write in doubt.
+        scene.set("RETRY_MAX_ATTEMPTS", "30");
         scene.workers = 2;
         scene.night().await;
         let stats = scene.simulators.snapshot();
