@@ -29,6 +29,11 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What the wait after a post that failed grows to at most.
 const MOST: Duration = Duration::from_secs(60);
 
+const GOOGLE_CHAT: &str = "chat.googleapis.com";
+
+/// Attempts after which a notice that is refused is given up.
+const ATTEMPTS: u32 = 20;
+
 /// Notices posted in one round.
 const WINDOW: u32 = 20;
 
@@ -62,8 +67,12 @@ impl Webhook {
     }
 
     async fn post(&self, job: &str, notice: &Notice) -> Result<(), WebhookError> {
-        // Slack and Google Chat show `text`, and leave the rest alone.
-        let body = json!({ "text": notice.text, "kind": notice.kind, "job": job, "detail": notice.detail });
+        // Slack shows `text` and leaves the rest alone; Google Chat refuses fields that it does not know.
+        let body = if self.url.host_str() == Some(GOOGLE_CHAT) {
+            json!({ "text": notice.text })
+        } else {
+            json!({ "text": notice.text, "kind": notice.kind, "job": job, "detail": notice.detail })
+        };
         let answer = self.client.post(self.url.clone()).json(&body).send().await;
         let answer = answer.map_err(|error| WebhookError::Unreachable(error.without_url()))?;
         let status = answer.status();
@@ -133,17 +142,21 @@ impl Notifier {
     /// False: the webhook failed, and the rest waits.
     async fn round(&self) -> Result<bool, LedgerError> {
         let Some(webhook) = &self.webhook else { return Ok(true) };
-        if !self.ledger.hold_duty(DUTY, &self.holder, TIMEOUT * 2).await? {
-            return Ok(true);
-        }
+        let mut all = true;
         for open in self.ledger.open_notices(WINDOW).await? {
+            // For each anew: a round may take longer than the duty lasts.
+            if !self.ledger.hold_duty(DUTY, &self.holder, TIMEOUT * 2).await? {
+                break;
+            }
             let posted = webhook.post(&self.job, &open.notice).await;
-            self.ledger.note_notice(open.number, posted.is_ok()).await?;
+            let given_up = matches!(posted, Err(WebhookError::Refused(_))) && open.attempts + 1 >= ATTEMPTS;
+            self.ledger.note_notice(open.number, posted.is_ok() || given_up).await?;
             if let Err(error) = posted {
-                tracing::warn!(kind = open.notice.kind, error = error_chain(&error), "a notice waits");
-                return Ok(false);
+                let kind = &open.notice.kind;
+                tracing::warn!(kind, given_up, error = error_chain(&error), "a notice could not be posted");
+                all = false;
             }
         }
-        Ok(true)
+        Ok(all)
     }
 }

@@ -117,6 +117,8 @@ impl Worker {
         let server = &self.rows.server;
         let most = server.pause.terms().most;
         let mut wait = probes.next(most);
+        // Whether others are well while this one is not.
+        let mut alone = false;
         loop {
             if drain.is_cancelled() || !self.until_unguarded(drain).await {
                 return false;
@@ -126,17 +128,20 @@ impl Worker {
             // However long the server asks for, the gate lapses, and somebody looks again.
             let first =
                 asked.map_or(wait, |until| until.saturating_duration_since(Instant::now()).min(GUARD));
+            let mut told = false;
             if let Some(paused) = paused
                 && !paused.adopted
                 && probes.paused_before()
             {
+                told = true;
                 // Longer than until the next probe ends, so that it does not lapse between two of them.
                 let lasts = if asked.is_some() { first } else { first * 2 + self.rows.request_timeout };
                 self.shut_gate(&paused.gate, lasts).await;
             }
-            if !pass(first, drain).await || !self.until_our_turn(wait, drain).await {
+            if !pass(first, drain).await {
                 return false;
             }
+            let Some(is_open) = self.until_our_turn(wait, drain).await else { return false };
             let outcome = tokio::select! {
                 outcome = server.probe() => outcome,
                 () = drain.cancelled() => return false,
@@ -155,8 +160,13 @@ impl Worker {
                     if !probes.paused_before() {
                         tracing::warn!(reason, kind = %kind, "the night pauses");
                     }
+                    // We shut it, somebody who is well opened it, and we still fail: that is our own trouble, a stale
+                    // secret or a broken way out, and no reason to stop the fleet.
+                    alone |= told && is_open;
                     server.pause.end();
-                    server.pause.begin(Paused::found(kind, reason));
+                    server.pause.begin(Paused { adopted: alone, ..Paused::found(kind, reason) });
+                    // Another's turn.
+                    let _ = self.ledger.hold_duty(PROBE, &self.holder, Duration::ZERO).await;
                     wait = probes.next(most);
                 }
             }
@@ -165,8 +175,8 @@ impl Worker {
 
     /// While the gate is shut one worker of the fleet probes, and the others wait for what it finds; where the
     /// server named a time, all of them wait for that, and for a guard until it is gone. A gate that lapsed holds
-    /// nobody. False: it is time to stop.
-    async fn until_our_turn(&self, wait: Duration, drain: &CancellationToken) -> bool {
+    /// nobody. Tells whether it is open; none: it is time to stop.
+    async fn until_our_turn(&self, wait: Duration, drain: &CancellationToken) -> Option<bool> {
         let look = self.rows.server.pause.terms().look;
         let lease = (wait * 2 + self.rows.request_timeout).max(look * 2);
         loop {
@@ -175,10 +185,11 @@ impl Worker {
                 Ok(Some(_)) if !self.ledger.hold_duty(PROBE, &self.holder, lease).await.unwrap_or(true) => {
                     look
                 }
-                Ok(_) | Err(_) => return true,
+                Ok(gate) => return Some(gate.is_none()),
+                Err(_) => return Some(false),
             };
             if !pass(pass_for, drain).await {
-                return false;
+                return None;
             }
         }
     }

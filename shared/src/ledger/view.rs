@@ -56,8 +56,8 @@ pub struct Progress {
     pub open: u64,
     /// Rows waiting to be tried again.
     pub retrying: u64,
-    /// Rows whose message the queue has not confirmed to the ledger: those it may not have. A retry that a worker
-    /// carried to the queue by itself is among them.
+    /// Pending rows whose message the queue has not confirmed: those that are still to be published. A retry is not
+    /// among them: the worker that failed carried it to the queue.
     pub unpublished: u64,
     /// Rows that became dead letters, complete or not.
     pub dead: u64,

@@ -72,3 +72,23 @@ async fn a_guard_of_another_process_stands_until_it_lapses_or_an_operator_starts
     assert_eq!(gate().await.gate, guard);
     assert_eq!(scene.simulators.snapshot().requests_total, 0, "nothing was asked");
 }
+
+/// Found by a review: a worker with a stale key shut the gate for all, and kept the turn to probe for itself.
+#[tokio::test]
+async fn one_worker_with_a_stale_key_does_not_stop_the_others() {
+    let mut scene = Scene::people(60).await;
+    scene.type_everybody(0..60, 0);
+    let process = scene.open().await;
+    let mut sick = process.companion();
+    let stale = scene.write_secret("stale-key", "no longer a key");
+    scene.set("FHIR_API_KEY", format!("file:{}", stale.display()));
+    sick.settings = scene.settings();
+    let order = whole();
+    let ended = tokio::select! {
+        ended = process.night(DATE, &order) => ended.expect("a night"),
+        () = sick.beside_workers(std::future::pending()) => unreachable!("it works for ever"),
+    };
+    assert!(ended.halt.is_none(), "{:?}", ended.halt);
+    assert_eq!(ended.reports[0].outcomes["updated"], 60);
+    scene.assert_numbers(0..60, 0);
+}

@@ -88,7 +88,7 @@ const PROGRESS: &str = "
     SELECT coalesce((SELECT rows_selected FROM run WHERE run_id = $1),
                     (SELECT count(*) FROM row WHERE run_id = $1)) AS selected,
            count(*) AS open, count(*) FILTER (WHERE state = 'retrying') AS retrying,
-           count(*) FILTER (WHERE state IN ('pending', 'retrying') AND NOT published) AS unpublished,
+           count(*) FILTER (WHERE state = 'pending' AND NOT published) AS unpublished,
            count(*) FILTER (WHERE state = 'failed')
              + (SELECT count(*) FROM row WHERE run_id = $1 AND outcome = $2) AS dead
     FROM row WHERE run_id = $1 AND state <> 'done'";

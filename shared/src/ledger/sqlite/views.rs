@@ -94,7 +94,7 @@ pub(super) fn progress(db: &Connection, run: RunId) -> Result<Progress, LedgerEr
         .prepare_cached(
             "SELECT COUNT(*) AS open, COUNT(*) FILTER (WHERE state = 'retrying') AS retrying,
                     COUNT(*) FILTER (WHERE state = 'failed') AS failed,
-                    COUNT(*) FILTER (WHERE state IN ('pending', 'retrying') AND NOT published) AS unpublished
+                    COUNT(*) FILTER (WHERE state = 'pending' AND NOT published) AS unpublished
              FROM row INDEXED BY row_open WHERE run_id = ? AND state <> 'done'",
         )
         .and_then(|mut open| {

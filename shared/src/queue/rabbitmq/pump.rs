@@ -74,8 +74,6 @@ impl Pump {
                     body: data,
                     fault,
                 };
-                tracing::error!(queue = stray.queue, message_id = stray.message_id, fault = %stray.fault,
-                    "a message cannot be decoded");
                 strays.spawn(keep(self.strays.clone(), stray, acker));
             }
         }
