@@ -15,6 +15,7 @@ mod progress;
 pub mod report;
 mod snapshot;
 pub mod source;
+mod watch;
 
 pub use composition::{ConfiguredSources, Tuning, columns, producer};
 pub use lock::LockTerms;

@@ -168,6 +168,11 @@ impl DataKeys {
         self.0[0].hash(b"number", number.expose().as_bytes())
     }
 
+    /// The newest key's hash of a text from outside that may be anything, a NIK among it.
+    pub fn text_hash(&self, text: &str) -> KeyedHash {
+        self.0[0].hash(b"text", text.as_bytes())
+    }
+
     /// Seals `clear` for `place` (a row, a column): opened only with the same place.
     /// Layout: length of the key's name, the name, the nonce, the ciphertext with its tag.
     pub fn seal(&self, place: &[u8], clear: &[u8]) -> Vec<u8> {

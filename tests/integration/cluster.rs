@@ -10,3 +10,4 @@ mod queues;
 mod restarts;
 mod starts;
 mod stopped;
+mod supersession;

@@ -2,6 +2,7 @@
 //! neither gives one Patient.
 
 use shared::domain::{Nik, Reason};
+use shared::error_chain;
 use shared::ledger::RowKey;
 
 use crate::fhir::{Failure, Found, Operation, Patient, PatientId, Reading};
@@ -29,6 +30,12 @@ impl Rows {
                 Ok(Reading::Whole(patient)) => return Ok(Sought::Found(patient)),
                 Ok(Reading::Partial | Reading::Mismatch) => {}
                 Err(Stop::Refused(Failure::Gone { .. })) => gone = true,
+                // The write may have gone through: who only may not look is not given up at once.
+                Err(Stop::Refused(failure)) => {
+                    let error =
+                        format!("a write is in doubt, and cannot be looked at: {}", error_chain(&failure));
+                    return Err(Stop::Retry(error));
+                }
                 Err(stop) => return Err(stop),
             }
         }

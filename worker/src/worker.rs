@@ -123,7 +123,9 @@ impl Worker {
             }
             let paused = server.pause.reason();
             let asked = paused.as_ref().and_then(|paused| paused.until);
-            let first = asked.map_or(wait, |until| until.saturating_duration_since(Instant::now()));
+            // However long the server asks for, the gate lapses, and somebody looks again.
+            let first =
+                asked.map_or(wait, |until| until.saturating_duration_since(Instant::now()).min(GUARD));
             if let Some(paused) = paused
                 && !paused.adopted
                 && probes.paused_before()
@@ -141,12 +143,7 @@ impl Worker {
             };
             match outcome {
                 Ok(()) => {
-                    if let Err(error) = self.ledger.open_gate().await {
-                        tracing::warn!(
-                            error = error_chain(&error),
-                            "the gate could not be opened in the ledger; it lapses by itself"
-                        );
-                    }
+                    self.open_gate().await;
                     if probes.paused_before() {
                         tracing::info!("the FHIR server is well again; the night goes on");
                     }
@@ -167,13 +164,14 @@ impl Worker {
     }
 
     /// While the gate is shut one worker of the fleet probes, and the others wait for what it finds; where the
-    /// server named a time, all of them wait for that. A gate that lapsed holds nobody. False: it is time to stop.
+    /// server named a time, all of them wait for that, and for a guard until it is gone. A gate that lapsed holds
+    /// nobody. False: it is time to stop.
     async fn until_our_turn(&self, wait: Duration, drain: &CancellationToken) -> bool {
         let look = self.rows.server.pause.terms().look;
         let lease = (wait * 2 + self.rows.request_timeout).max(look * 2);
         loop {
             let pass_for = match self.ledger.gate().await {
-                Ok(Some(shut)) if shut.gate.kind == GateKind::Throttled => shut.left.min(look),
+                Ok(Some(shut)) if shut.gate.kind != GateKind::Systemic => shut.left.min(look),
                 Ok(Some(_)) if !self.ledger.hold_duty(PROBE, &self.holder, lease).await.unwrap_or(true) => {
                     look
                 }
@@ -207,6 +205,22 @@ impl Worker {
                     .begin(Paused { adopted: true, ..Paused::found(GateKind::Systemic, paused.gate.reason) });
                 return true;
             }
+        }
+    }
+
+    /// Opens the gate after a good probe; a guard that somebody shut meanwhile stands.
+    async fn open_gate(&self) {
+        let opened = async {
+            match self.ledger.gate().await? {
+                Some(shut) if shut.gate.kind == GateKind::Guard => Ok(()),
+                _ => self.ledger.open_gate().await,
+            }
+        };
+        if let Err(error) = opened.await {
+            tracing::warn!(
+                error = error_chain(&error),
+                "the gate could not be opened in the ledger; it lapses by itself"
+            );
         }
     }
 

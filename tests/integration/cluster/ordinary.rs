@@ -3,6 +3,7 @@
 use serde_json::Value;
 use shared::queue::Depth;
 use tests::process::{Cluster, DATE, Sign, Site, check_night, check_row, mixed};
+use tests::services::{Broker, PostgresServer};
 
 /// What must hold at a site after a night in which all of these Patients changed.
 pub fn check_writes(site: &Site, changed: u64) {
@@ -122,4 +123,31 @@ async fn a_restored_server_gets_every_number_again_or_those_of_the_people_named(
     let report = cluster.produce(&whole).await.expect(3).object();
     assert_eq!(&report["outcomes"]["updated"], changed, "{report}");
     assert_numbers(&cluster, &expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_behind_a_private_ca_that_asks_for_certificates_is_used_over_tls() {
+    let night = mixed(35, 40);
+    let broker = Broker::start().await;
+    broker.management().make_vhost("night");
+    let place = PostgresServer::get().await.place().await;
+    let mut cluster = Cluster::on(Site::world_of(&night), place.uri, broker.tls_url("night")).await;
+    let certificates = broker.certificates();
+    let files = [
+        ("CA_FILE", &certificates.root),
+        ("AMQP_CERT_FILE", &certificates.client.0),
+        ("AMQP_KEY_FILE", &certificates.client.1),
+    ];
+    for (variable, pem) in files {
+        let path = cluster.file(variable, pem);
+        cluster.set(variable, Site::argument(&path));
+    }
+    let _worker = cluster.worker();
+    let report = cluster.start_produced_night().end().await.expect(3).object();
+    check_night(&report, night.expected());
+    check_writes(&cluster, night.expected().patients_changed);
+
+    cluster.set("AMQP_KEY_FILE", "");
+    let refused = cluster.start_produced_night().end().await.expect(2);
+    assert!(refused.stderr.contains("AMQP_KEY_FILE: not set"), "{}", refused.stderr);
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use shared::ledger::{Gate, GateKind};
 use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate};
-use tests::night::{DATE, LATER, Scene, whole};
+use tests::night::{DATE, LATER, Scene, until, whole};
 
 #[tokio::test]
 async fn two_workers_end_a_night_as_one_does() {
@@ -52,4 +53,22 @@ async fn nights_of_two_dates_side_by_side_end_with_the_newer_numbers() {
     assert_eq!(outcomes["updated"] + outcomes["superseded"], 40, "{outcomes:?}");
     scene.assert_numbers(0..40, 1);
     scene.check().await;
+}
+
+/// A worker that starts while a guard stands, which somebody else shut, must not open it with its first good probe.
+#[tokio::test]
+async fn a_guard_of_another_process_stands_until_it_lapses_or_an_operator_starts_again() {
+    let scene = Scene::people(3).await;
+    let process = scene.open().await;
+    let guard =
+        Gate { kind: GateKind::Guard, reason: "searches return other Patients than asked for".into() };
+    process.ledger().shut_gate(&guard, Duration::from_secs(200)).await.expect("to shut the gate");
+    let gate = async || process.ledger().gate().await.expect("an answer").expect("it stands");
+    // As long as many looks at it take.
+    let many_looks = async {
+        until("time to pass", gate, |shut| shut.left < Duration::from_millis(199_500)).await;
+    };
+    process.beside_workers(many_looks).await;
+    assert_eq!(gate().await.gate, guard);
+    assert_eq!(scene.simulators.snapshot().requests_total, 0, "nothing was asked");
 }

@@ -155,7 +155,7 @@ async fn a_night_of_many_at_once_killed_8_times_with_replies_lost_ends_as_if_not
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes; the nightly check runs it: cargo test -p tests process -- --ignored"]
+#[ignore = "takes minutes; `make test-all` runs it"]
 async fn nights_killed_20_times_end_as_if_nothing_had_happened() {
     for seed in 83..87 {
         let faults = if seed % 2 == 0 { slow() } else { slow_and_replies_lost() };

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::domain::Outcome;
-use shared::ledger::{RowKey, RowMessage, RunId, RunKind, RunState};
+use jiff::Timestamp;
+use serde_json::json;
+use shared::domain::{Outcome, Reason};
+use shared::ledger::{Notice, Replay, RowKey, RowMessage, RunId, RunKind, RunState, Selection};
 use shared::queue::{Channel, Deliveries, Depth, Queue, QueueError, Settle};
+use shared::report::Report;
 use shared::steward::{Scope, Steward, StewardTerms};
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{self, JOB, LEASE, RETAKE, STALE};
+use super::ledger::{self, JOB, LEASE, RETAKE, STALE, done};
 use super::{published, queue};
 use crate::night::until;
 
@@ -92,6 +95,8 @@ macro_rules! steward_cases {
                 rows_of_lost_claims_are_published_again,
                 what_the_queue_does_not_confirm_is_published_again,
                 a_round_closes_what_is_settled,
+                a_run_closes_with_a_report_as_of_then,
+                a_closing_makes_news_of_a_night_only,
                 another_jobs_runs_are_left_open,
                 a_commands_steward_serves_its_own_runs_only,
                 one_steward_serves_at_a_time,
@@ -217,6 +222,49 @@ mod rounds {
             let run = stage.ledger.ledger().run(run).await.expect("a run").expect("it is there");
             assert_eq!(run.state, state);
         }
+    }
+
+    pub(super) async fn a_run_closes_with_a_report_as_of_then(stage: Stage) {
+        let run = stage.night(ON, 3).await;
+        let ledger = stage.ledger.ledger();
+        stage.ledger.finish(run, 2, Outcome::Updated).await;
+        stage.ledger.finish(run, 3, Outcome::Unchanged).await;
+        stage.ledger.kill(RowKey { run, sheet_row: 4, generation: 1 }, Reason::PatientGone).await;
+        stage.ledger.advance(Duration::from_secs(90)).await;
+        assert_eq!(round(&stage.steward("one")).await, [run]);
+        let closed = ledger.run(run).await.expect("a run").expect("it is there");
+        let report = ledger.report(run).await.expect("an answer").expect("a report");
+        // One time for both.
+        let counted = Report::new(&closed, &ledger.tally(run).await.expect("a tally"), Timestamp::MAX);
+        assert_eq!(report.to_string(), counted.json());
+        assert_eq!((&report["state"], &report["outcomes"]["dead_lettered"]), (&json!("closed"), &json!(1)));
+        assert!(report["duration_seconds"].as_f64().expect("seconds") >= 90.0, "{report}");
+        // A replay finds another end, and the report of that night stays.
+        ledger.replay(Replay::default()).await.expect("to replay");
+        let claimed = stage.ledger.take(RowKey { run, sheet_row: 4, generation: 2 }, 0).await;
+        stage.ledger.record(&claimed, done(Outcome::Updated)).await;
+        assert!(round(&stage.steward("one")).await.is_empty());
+        assert_eq!(ledger.tally(run).await.expect("a tally").count(Outcome::Updated), 2);
+        assert_eq!(ledger.report(run).await.expect("an answer"), Some(report));
+    }
+
+    pub(super) async fn a_closing_makes_news_of_a_night_only(stage: Stage) {
+        let run = stage.night(ON, 2).await;
+        let dry = stage.ledger.run_of(ON, RunKind::DryRun, Selection::default(), &[]).await;
+        stage.ledger.finish(run, 2, Outcome::Updated).await;
+        stage.ledger.kill(RowKey { run, sheet_row: 3, generation: 1 }, Reason::PatientGone).await;
+        let steward = stage.steward_of("one", stage.queue.queue().clone(), Scope::Runs(vec![run, dry]));
+        assert_eq!(round(&steward).await, [run, dry]);
+        let ledger = stage.ledger.ledger();
+        let open = ledger.open_notices(10).await.expect("notices");
+        let [news] = &open[..] else { panic!("{open:?}") };
+        let Notice { key, kind, text, detail } = &news.notice;
+        assert_eq!((key, kind.as_str()), (&format!("closed:{run}"), "closed"));
+        for part in [JOB, ON, "is closed after", "1 updated, 1 dead lettered", "One dead letter waits"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(Some(detail), ledger.report(run).await.expect("an answer").as_ref());
+        assert!(ledger.report(dry).await.expect("an answer").is_some());
     }
 
     pub(super) async fn another_jobs_runs_are_left_open(stage: Stage) {

@@ -14,12 +14,12 @@ use simulators::{DemoNight, SimulatorsConfig};
 
 use super::child::{Finished, Running};
 use super::site::{DATE, Site};
-use crate::night::{until, until_within};
+use crate::night::until_within;
 use crate::services::postgres::connect;
 use crate::services::{PostgresServer, Vhost};
 
-/// The retry queue for what a dead worker held, and its grace.
-const LONGEST_RETRY: Duration = Duration::from_secs(90);
+/// What a dead worker held waits for its lease, in a retry queue for up to twice that, and perhaps again.
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
 /// A [`Site`] with a ledger and queues that its programs share.
 pub struct Cluster {
@@ -156,7 +156,8 @@ impl Cluster {
             // Not there before the first process made the tables.
             runs.unwrap_or_default().first().map(|summary| summary.run.state.to_string())
         };
-        until(&format!("the run to be {state}"), look, |seen| seen.as_deref() == Some(state)).await;
+        let what = format!("the run to be {state}");
+        until_within(LONGEST_RETRY, &what, look, |seen| seen.as_deref() == Some(state)).await;
         self.produce(&["runs", "--output", "json", "--limit", "1"]).await.expect(0).object()
     }
 }

@@ -1,4 +1,4 @@
-//! SEKMET (<https://pypi.org/project/sekmet-fhir/>), a FHIR server nobody here wrote: our own simulator could share
+//! SEKMET (`sekmet-fhir` on PyPI), a FHIR server nobody here wrote: our own simulator could share
 //! our misunderstandings.
 
 use std::collections::BTreeMap;

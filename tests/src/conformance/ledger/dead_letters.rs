@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shared::domain::{Outcome, Reason};
-use shared::ledger::{Burial, DeadLetterView, Recorded, Replay, RunKind, RunState, Selection};
+use shared::ledger::{Burial, Closing, DeadLetterView, Recorded, Replay, RunKind, RunState, Selection};
 use shared::payload::Payload;
 
 use super::stage::{JOB, LEASE, Stage, closing, date, done, failed, key, number, sheet_rows};
@@ -116,10 +116,19 @@ pub(super) async fn of_many_closers_one_closes(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 1)]).await;
     stage.finish(run, 2, Outcome::Updated).await;
     let mut stewards = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (ledger, closing) = (Arc::clone(stage.ledger()), closing());
-        stewards.spawn(async move { ledger.close_run(run, &closing).await.expect("an answer") });
+    for steward in 0..8 {
+        let ledger = Arc::clone(stage.ledger());
+        let closed_at = ledger.now().await.expect("a clock");
+        let closing = Closing { closed_at, report: serde_json::json!({ "steward": steward }), ..closing() };
+        stewards.spawn(async move {
+            let closed = ledger.close_run(run, &closing).await.expect("an answer");
+            closed.then_some(closing)
+        });
     }
-    let closed = stewards.join_all().await;
-    assert_eq!(closed.iter().filter(|closed| **closed).count(), 1);
+    let closed: Vec<_> = stewards.join_all().await.into_iter().flatten().collect();
+    let [closing] = &closed[..] else { panic!("{closed:?} closed it") };
+    // Time and report are that one's.
+    let run = stage.ledger().run(run).await.expect("a run").expect("it is there");
+    assert_eq!(run.closed_at, Some(closing.closed_at));
+    assert_eq!(stage.ledger().report(run.id).await.expect("an answer").as_ref(), Some(&closing.report));
 }

@@ -28,7 +28,7 @@ use shared::ledger::Ledger;
 
 pub use postgres::Postgres;
 pub use sqlite::{SqliteInMemory, SqliteOnFile};
-pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, closing, date, nik, number};
+pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, closing, date, done, nik, number};
 
 use super::published;
 
@@ -134,6 +134,7 @@ macro_rules! ledger_cases {
                 a_change_of_state_is_told_once,
                 notices_wait_in_their_order_until_they_are_posted,
                 a_stray_is_kept_once_and_sealed,
+                the_ledgers_clock_goes_on,
             }
             newest {
                 the_newest_success_is_kept,

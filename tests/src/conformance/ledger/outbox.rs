@@ -1,5 +1,7 @@
 //! What is kept for people: reports, notices, messages that nobody could read.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::domain::Reason;
 use shared::ledger::{Closing, Notice, Replay, StrayMessage};
@@ -97,4 +99,12 @@ pub(super) async fn a_stray_is_kept_once_and_sealed(stage: Stage) {
         assert_eq!(stray.message.open(stage.keys()).expect("our own seal"), b"what came");
     }
     assert_eq!(stage.ledger().strays(kept[1].number, 10).await.expect("strays"), kept[2..]);
+}
+
+pub(super) async fn the_ledgers_clock_goes_on(stage: Stage) {
+    let hour = Duration::from_secs(3_600);
+    let before = stage.ledger().now().await.expect("a clock");
+    stage.advance(hour).await;
+    let passed = stage.ledger().now().await.expect("a clock").duration_since(before).unsigned_abs();
+    assert!(passed >= hour && passed < hour * 2, "{passed:?}");
 }
