@@ -8,6 +8,7 @@ use producer::flags::{Cli, Command, RunFlags};
 use producer::{ConfiguredSources, Tuning, Until, command, program};
 use shared::clock::Clock;
 use shared::cluster::Cluster;
+use shared::metrics::{Page, Served, Watched};
 use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
@@ -63,10 +64,13 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
     };
     let niks = producer::hashes(&people, cluster.keys());
     let signals = Signals::listen();
+    let page = Arc::new(Page::default());
+    let _served = Served::on(settings.metrics_addr, page.clone()).await;
     let connected = match cluster.connect(Clock::system()).await {
         Ok(connected) => connected,
         Err(error) => return fail(&error),
     };
+    page.watch(Watched { backing: connected.backing.clone(), job: settings.job.clone(), part: None });
     let producer =
         producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
     let executed = program::execute(&producer, settings, flags, niks, webhook, &signals).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::data_key::DataKeys;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::queue::Queues;
 
 /// See the module.
@@ -18,4 +19,6 @@ pub struct Backing {
     pub keys: Arc<DataKeys>,
     /// What time it is.
     pub clock: Clock,
+    /// What this process measures.
+    pub metrics: Metrics,
 }

@@ -10,6 +10,7 @@ use crate::data_key::DataKeys;
 use crate::error_chain;
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::{PostgresAddress, PostgresLedger, PostgresTerms};
+use crate::metrics::Metrics;
 use crate::queue::Queues;
 use crate::queue::rabbitmq::{KeptStrays, QueueTerms, RabbitMqConfig, RabbitMqQueue, TlsTerms};
 use crate::secrets::SecretRef;
@@ -73,7 +74,8 @@ impl Cluster {
         };
         let queues = [queue(self.job.clone()), queue(format!("{}.dry-run", self.job))];
         let [night, dry_run] = queues.clone();
-        let backing = Backing { ledger, queues: Queues { night, dry_run }, keys: self.keys.clone(), clock };
+        let (queues_of, keys) = (Queues { night, dry_run }, self.keys.clone());
+        let backing = Backing { ledger, queues: queues_of, keys, clock, metrics: Metrics::default() };
         Ok(Connected { backing, queues })
     }
 }

@@ -12,6 +12,7 @@ pub mod data_key;
 pub mod domain;
 mod error_chain;
 pub mod ledger;
+pub mod metrics;
 pub mod payload;
 pub mod program;
 pub mod queue;

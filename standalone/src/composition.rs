@@ -9,6 +9,7 @@ use shared::backing::Backing;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::ledger::sqlite::SqliteLedger;
+use shared::metrics::Metrics;
 use shared::queue::{InProcessQueue, Queues};
 use shared::secrets::SecretRef;
 use shared::settings::{BadSettings, Settings};
@@ -103,7 +104,7 @@ impl Common {
     pub fn new(ledger: SqliteLedger, keys: Arc<DataKeys>, clock: Clock, tuning: Tuning) -> Self {
         let queues = Queues::one(Arc::new(InProcessQueue::new()));
         Self {
-            backing: Backing { ledger: Arc::new(ledger), queues, keys, clock },
+            backing: Backing { ledger: Arc::new(ledger), queues, keys, clock, metrics: Metrics::default() },
             company: Company::default(),
             tuning,
         }

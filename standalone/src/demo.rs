@@ -33,7 +33,9 @@ pub async fn run(flags: &RunFlags) -> Status {
             "FHIR_API_KEY" => Some(format!("file:{FOLDER}/api-key")),
             "DATABASE_URL" => Some(format!("sqlite:{FOLDER}/nightly-sync.db")),
             // Of the real environment only what does not lead elsewhere.
-            "LOG_FORMAT" | "FHIR_MAX_CONCURRENCY" | "FHIR_MAX_RPS" => std::env::var(name).ok(),
+            "LOG_FORMAT" | "METRICS_ADDR" | "FHIR_MAX_CONCURRENCY" | "FHIR_MAX_RPS" => {
+                std::env::var(name).ok()
+            }
             _ => None,
         };
         match Settings::read(&value) {

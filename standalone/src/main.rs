@@ -12,6 +12,7 @@ use producer::{ConfiguredSources, command, program};
 use shared::clock::Clock;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{LedgerError, LedgerView as _};
+use shared::metrics::{Page, Served, Watched};
 use shared::settings::{BadSettings, Settings};
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
@@ -94,6 +95,10 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     let niks = producer::hashes(&people, &keys);
     let common = Common::new(ledger, keys, clock, Tuning::default());
     let (producer, worker) = (common.producer(settings, Arc::new(sources)), common.worker(settings, fhir));
+    let page = Arc::new(Page::default());
+    let (backing, part) = (common.backing.clone(), Some(worker.part()));
+    page.watch(Watched { backing, job: settings.job.clone(), part });
+    let _served = Served::on(settings.metrics_addr, page).await;
     let signals = Signals::listen();
     let drain = CancellationToken::new();
     let command = async {

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod detached;
 mod killed;
+mod metrics;
 mod ordinary;
 mod personal_data;
 mod queues;

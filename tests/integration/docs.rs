@@ -151,6 +151,34 @@ fn the_readme_names_every_word_of_a_report_and_no_other() {
 }
 
 #[test]
+fn the_metrics_are_those_of_the_contract_and_the_readme_names_them() {
+    // Renaming one breaks somebody's alert. The last success of pruning is missing: nothing is pruned yet.
+    let contract = [
+        "rows_total",
+        "rows_read_total",
+        "fhir_requests_total",
+        "fhir_request_duration_seconds",
+        "fhir_retries_total",
+        "fhir_concurrency_limit",
+        "fhir_in_flight",
+        "queue_depth",
+        "queue_consumers",
+        "dead_letters_open",
+        "lock_refused_total",
+        "credentials_refused_total",
+        "run_state",
+        "run_progress_ratio",
+        "run_projected_finish_timestamp_seconds",
+        "run_last_start_timestamp_seconds",
+        "run_last_success_timestamp_seconds",
+        "ledger_write_duration_seconds",
+    ];
+    let prefixed: Vec<String> = contract.iter().map(|name| format!("nightly_sync_{name}")).collect();
+    assert_eq!(shared::metrics::ALL.iter().map(|metric| metric.name).collect::<Vec<_>>(), prefixed);
+    assert_eq!(names(&read("README.md"), "metric"), words(prefixed.iter().map(String::as_str)));
+}
+
+#[test]
 fn the_readme_names_every_exit_status_and_no_other() {
     let statuses = [
         Status::Done,

@@ -8,6 +8,7 @@ mod interrupted;
 mod killed;
 mod lists;
 mod locked;
+mod metrics;
 mod personal_data;
 mod refused;
 mod replays;

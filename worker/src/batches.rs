@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shared::error_chain;
 use shared::ledger::{Burial, Claim, ClaimRequest, Intent, Ledger, LedgerError, Record, Recorded};
+use shared::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -51,7 +52,7 @@ where
     A: Send + 'static,
 {
     /// Starts the task that calls `ask` with each batch; `ask` answers in the order asked.
-    pub fn start<F, Fut>(terms: BatchTerms, ask: F) -> Self
+    pub fn start<F, Fut>(terms: BatchTerms, metrics: Metrics, ask: F) -> Self
     where
         F: Fn(Vec<Q>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Vec<A>, LedgerError>> + Send,
@@ -68,7 +69,10 @@ where
                     }
                 }
                 let (asked, answers): (Vec<Q>, Vec<Answered<A>>) = batch.into_iter().unzip();
-                match ask(asked).await {
+                let began = Instant::now();
+                let answered = ask(asked).await;
+                metrics.ledger_write(began.elapsed());
+                match answered {
                     Ok(told) => {
                         for (answer, told) in answers.into_iter().zip(told) {
                             let _ = answer.send(Ok(told));
@@ -112,23 +116,23 @@ pub struct Batches {
 
 impl Batches {
     /// Starts their tasks.
-    pub fn start(ledger: &Arc<dyn Ledger>, terms: BatchTerms, lease: Duration) -> Self {
+    pub fn start(ledger: &Arc<dyn Ledger>, terms: BatchTerms, lease: Duration, metrics: &Metrics) -> Self {
         let (claims, intents, records, burials) =
             (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
         Self {
-            claims: Batcher::start(terms, move |batch: Vec<ClaimRequest>| {
+            claims: Batcher::start(terms, metrics.clone(), move |batch: Vec<ClaimRequest>| {
                 let ledger = claims.clone();
                 async move { ledger.claim(&batch, lease).await }
             }),
-            intents: Batcher::start(terms, move |batch: Vec<Intent>| {
+            intents: Batcher::start(terms, metrics.clone(), move |batch: Vec<Intent>| {
                 let ledger = intents.clone();
                 async move { ledger.record_intents(&batch).await }
             }),
-            records: Batcher::start(terms, move |batch: Vec<Record>| {
+            records: Batcher::start(terms, metrics.clone(), move |batch: Vec<Record>| {
                 let ledger = records.clone();
                 async move { ledger.record(&batch).await }
             }),
-            burials: Batcher::start(terms, move |batch: Vec<Burial>| {
+            burials: Batcher::start(terms, metrics.clone(), move |batch: Vec<Burial>| {
                 let ledger = burials.clone();
                 async move { ledger.bury(&batch).await.map(|()| vec![(); batch.len()]) }
             }),

@@ -74,7 +74,7 @@ pub fn worker(
 }
 
 fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning, company: &Company) -> Rows {
-    let Backing { ledger, keys, clock, .. } = backing;
+    let Backing { ledger, keys, clock, metrics, .. } = backing;
     let limiter = Limiter::new(LimiterConfig {
         max_concurrency: settings.fhir.max_concurrency,
         max_rps: settings.fhir.max_rps,
@@ -85,10 +85,11 @@ fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning, comp
     // Room for a row's search and write, each after a wait for the limiter.
     let lease = settings.fhir.timeout * 2 + tuning.lease_margin;
     let server_terms = ServerTerms { breaker: tuning.breaker, pause: tuning.pause, gather: tuning.gather };
+    let client = fhir.client.measured(metrics.clone());
     Rows {
         ledger: ledger.clone(),
-        batches: Batches::start(ledger, tuning.batch, lease),
-        server: Server::new(fhir.client, limiter, fhir.credentials, server_terms, seed),
+        batches: Batches::start(ledger, tuning.batch, lease, metrics),
+        server: Server::new(client, limiter, fhir.credentials, server_terms, seed, metrics.clone()),
         company: company.clone(),
         keys: keys.clone(),
         clock: clock.clone(),

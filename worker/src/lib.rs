@@ -16,6 +16,7 @@ mod pause;
 mod row;
 mod server;
 mod token;
+mod watched;
 mod worker;
 
 pub use batches::{BatchTerms, Batches};

@@ -1,6 +1,7 @@
 //! `worker`: a replica that carries rows out, and does the steward's duties when they are its turn.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
 use shared::error_chain;
 use shared::ledger::RunKind;
+use shared::metrics::{Page, Served, Watched};
 use shared::settings::Settings;
 use shared::signals::{Signal, Signals};
 use shared::status::{Status, refuse};
@@ -52,6 +54,8 @@ async fn run() -> Status {
             return refuse(cluster.err().into_iter().flatten().chain(fhir.err()).chain(webhook.err()));
         }
     };
+    let page = Arc::new(Page::default());
+    let _served = Served::on(settings.metrics_addr, page.clone()).await;
     let signals = Signals::listen();
     let connected = tokio::select! {
         connected = connect(&cluster, &clock) => connected,
@@ -59,6 +63,8 @@ async fn run() -> Status {
     };
     let backing = &connected.backing;
     let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
+    let part = Some(worker.part());
+    page.watch(Watched { backing: backing.clone(), job: settings.job.clone(), part });
     let duties = CancellationToken::new();
     let holder = caller::holder(&clock);
     // Others may be at it too, all day long: less eager than a producer with a night of its own.

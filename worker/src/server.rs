@@ -1,6 +1,8 @@
 //! The FHIR server as rows meet it: one request at a time under a permit, or one of many in a request, with what
 //! its failure means for the row and for everybody.
 
+mod probe;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,17 +11,17 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::error_chain;
 use shared::ledger::{Gate, GateKind, RowKey};
+use shared::metrics::Metrics;
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
 
 use crate::breaker::{Blame, Breaker, BreakerTerms, Kind};
 use crate::credentials::Credentials;
-use crate::fhir::{Canary, Explanation, Failure, FhirClient, Operation, Transient};
+use crate::fhir::{Failure, FhirClient, Operation, Transient};
 use crate::gather::GatherTerms;
 use crate::limiter::{Limiter, Sample, Verdict};
 use crate::many::Many;
 use crate::pause::{Pause, PauseTerms, Paused};
-use crate::token::NoToken;
 
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
 /// Patient that always answers 429 must not keep a night open.
@@ -93,6 +95,7 @@ pub struct Server {
     /// When the server last did anything but ask to slow down.
     served_at: Mutex<Instant>,
     dice: Mutex<SmallRng>,
+    metrics: Metrics,
 }
 
 impl Server {
@@ -103,6 +106,7 @@ impl Server {
         credentials: Credentials,
         terms: ServerTerms,
         seed: u64,
+        metrics: Metrics,
     ) -> Self {
         let client = Arc::new(client);
         let pause = Arc::new(Pause::until_probed(terms.pause));
@@ -120,6 +124,7 @@ impl Server {
             },
             served_at: Mutex::new(Instant::now()),
             dice: Mutex::new(SmallRng::seed_from_u64(seed)),
+            metrics,
         }
     }
 
@@ -186,6 +191,9 @@ impl Server {
             }
             Err(failure) => failure,
         };
+        if let Some(reason) = failure.retry_reason() {
+            self.metrics.fhir_retry(reason);
+        }
         if !matches!(failure, Failure::Throttled { .. }) {
             self.served();
         }
@@ -213,12 +221,12 @@ impl Server {
             return Err(Stop::Paused);
         }
         let ready = self.credentials.ready(&self.client).await;
-        ready.map_err(|no_token| self.systemic(GateKind::Systemic, no_token.to_string()))
+        ready.map_err(|no_token| self.without_token(&no_token))
     }
 
     async fn renew(&self, generation: u64) -> Result<bool, Stop> {
         let renewed = self.credentials.renew(&self.client, generation).await;
-        renewed.map_err(|no_token| self.systemic(GateKind::Systemic, no_token.to_string()))
+        renewed.map_err(|no_token| self.without_token(&no_token))
     }
 
     /// The server took a request, whatever became of it.
@@ -340,75 +348,6 @@ impl Server {
         self.served();
         self.breaker.start_over();
         self.pause.end();
-    }
-
-    /// Asks for an impossible NIK: is the server there, does it let us in, does it look at what is searched?
-    /// `Err` says in words what is wrong, and whether only an operator can mend it.
-    pub async fn probe(&self) -> Result<(), (GateKind, String)> {
-        let systemic = |no_token: NoToken| (GateKind::Systemic, no_token.to_string());
-        let mut renewed = false;
-        loop {
-            self.credentials.ready(&self.client).await.map_err(systemic)?;
-            let permit = self.limiter.acquire().await;
-            let generation = self.client.credential_generation();
-            let answer = self.client.canary().await;
-            permit.finish(Sample { verdict: verdict(&answer), class: Operation::Canary as usize });
-            return match answer {
-                Ok(Canary::Honoured) => {
-                    self.learn().await;
-                    Ok(())
-                }
-                Ok(Canary::SearchIgnored) => Err((
-                    GateKind::Guard,
-                    "the FHIR server answers a search for an impossible NIK with Patients: it ignores the identifier \
-                     search, so nothing is written; have its owner enable search by identifier, or check \
-                     FHIR_IDENTIFIER_SYSTEM"
-                        .into(),
-                )),
-                Err(Failure::Unauthorized { ref text, .. }) => {
-                    if !renewed && self.credentials.renew(&self.client, generation).await.map_err(systemic)? {
-                        renewed = true;
-                        continue;
-                    }
-                    Err((GateKind::Systemic, self.refused_credentials(text)))
-                }
-                Err(failure) => {
-                    if let Failure::Throttled { retry_after: Some(asked), .. } = &failure {
-                        self.limiter.hold_until(Instant::now() + *asked);
-                    }
-                    Err((GateKind::Systemic, error_chain(&failure)))
-                }
-            };
-        }
-    }
-
-    fn refused_credentials(&self, text: &Explanation) -> String {
-        let variables = self.credentials.variables();
-        format!("the FHIR server refuses our credentials (401){text:#}; check {variables}")
-    }
-
-    /// Asks, once, what the server can do, where a setting goes by it.
-    async fn learn(&self) {
-        if !self.client.wants_capabilities() {
-            return;
-        }
-        let permit = self.limiter.acquire().await;
-        let learned = self.client.learn_capabilities().await;
-        permit.finish(Sample { verdict: verdict(&learned), class: Operation::Canary as usize });
-        match learned {
-            Ok(()) => {
-                let write = if self.client.writes_by_patch() { "patch" } else { "put" };
-                tracing::info!(
-                    write,
-                    batch = self.client.writes_in_bundles(),
-                    "went by the FHIR server's CapabilityStatement"
-                );
-            }
-            Err(failure) => tracing::warn!(
-                error = error_chain(&failure),
-                "the FHIR server's CapabilityStatement cannot be read; going on as if it offered nothing"
-            ),
-        }
     }
 }
 

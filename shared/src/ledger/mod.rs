@@ -39,7 +39,7 @@ pub use run::{
     Closing, DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState,
     Selection, ShutGate, Snapshot,
 };
-pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Tally};
+pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Standing, Tally};
 
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -172,6 +172,9 @@ pub trait LedgerView: Send + Sync {
 
     /// What a run's rows became so far, counted.
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError>;
+
+    /// Where a job stands.
+    async fn standing(&self, job: &str) -> Result<Standing, LedgerError>;
 
     /// The report that a run was closed with. Replays change what [`tally`](Self::tally) says, and not this.
     async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError>;

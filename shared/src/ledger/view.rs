@@ -47,6 +47,19 @@ impl Tally {
     }
 }
 
+/// Where a job stands: what its metrics are made of.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The newest run that writes, with its counts.
+    pub newest: Option<RunSummary>,
+    /// When a run of all of a date's rows last closed.
+    pub last_success: Option<Timestamp>,
+    /// Dead letters that were not replayed.
+    pub dead_letters_open: u64,
+    /// Starts that were refused because another process held the lock; one for each holder.
+    pub overlaps_refused: u64,
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

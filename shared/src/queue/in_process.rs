@@ -34,6 +34,7 @@ struct State {
     dead: VecDeque<(RowMessage, String)>,
     unsettled: usize,
     waits: u64,
+    workers: u64,
 }
 
 /// Ordered by time, then by arrival.
@@ -128,6 +129,9 @@ impl Queue for InProcessQueue {
 
     async fn subscribe(&self, channel: Channel, prefetch: usize) -> Result<Box<dyn Deliveries>, QueueError> {
         let permits = Arc::new(Semaphore::new(prefetch.max(1)));
+        if channel == Channel::Work {
+            self.0.state().workers += 1;
+        }
         Ok(Box::new(Subscription { shared: self.0.clone(), channel, permits }))
     }
 
@@ -141,12 +145,24 @@ impl Queue for InProcessQueue {
             dead: state.dead.len() as u64,
         })
     }
+
+    async fn consumers(&self) -> Result<u64, QueueError> {
+        Ok(self.0.state().workers)
+    }
 }
 
 struct Subscription {
     shared: Arc<Shared>,
     channel: Channel,
     permits: Arc<Semaphore>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if self.channel == Channel::Work {
+            self.shared.state().workers -= 1;
+        }
+    }
 }
 
 #[async_trait]

@@ -82,6 +82,9 @@ pub trait Queue: Send + Sync {
 
     /// How much waits.
     async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// How many subscriptions receive work, of all processes.
+    async fn consumers(&self) -> Result<u64, QueueError>;
 }
 
 /// The queues of a program. Dry runs travel apart from nights: what an operator tries out waits behind no night,

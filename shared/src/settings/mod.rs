@@ -5,6 +5,7 @@
 mod fhir;
 mod reader;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -108,6 +109,8 @@ pub struct Settings {
     pub run_deadline: Duration,
     /// `RETENTION_DAYS`.
     pub retention_days: u32,
+    /// `METRICS_ADDR`.
+    pub metrics_addr: SocketAddr,
     /// `LOG_FORMAT`.
     pub log_format: Option<LogFormat>,
 }
@@ -156,6 +159,12 @@ impl Settings {
             retention_days: reader.value("RETENTION_DAYS", 30, "a number of days, 30 or more", |text| {
                 text.parse().ok().filter(|days| (30..=36_500).contains(days))
             }),
+            metrics_addr: reader.value(
+                "METRICS_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 9464)),
+                "an IP address and a port, such as 127.0.0.1:9464 or 0.0.0.0:9464",
+                |text| text.parse().ok(),
+            ),
             log_format: reader.value("LOG_FORMAT", None, "json, text", |text| text.parse().ok().map(Some)),
         };
         if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
@@ -221,6 +230,7 @@ mod tests {
         assert_eq!(settings.run_deadline, Duration::from_secs(30 * 60));
         assert_eq!(settings.zone.iana_name(), Some("Asia/Jakarta"));
         assert_eq!(settings.job, "nightly-whatsapp-sync");
+        assert_eq!(settings.metrics_addr.to_string(), "127.0.0.1:9464");
     }
 
     #[test]
@@ -240,6 +250,7 @@ mod tests {
             ("RETRY_MAX_ATTEMPTS", "zero", "1 to 100"),
             ("RUN_DEADLINE", "0m", "30m"),
             ("RETENTION_DAYS", "7", "30 or more"),
+            ("METRICS_ADDR", "9464", "127.0.0.1:9464"),
             ("LOG_FORMAT", "xml", "json, text"),
             ("JOB_NAME", "a b", "letters"),
         ];

@@ -6,6 +6,7 @@ mod conflicts;
 mod credentials;
 mod dry_run;
 mod lossless;
+mod metrics;
 mod numbers;
 mod ordinary;
 mod outages;

@@ -356,4 +356,8 @@ impl Queue for Halving {
     async fn depth(&self) -> Result<Depth, QueueError> {
         self.queue.depth().await
     }
+
+    async fn consumers(&self) -> Result<u64, QueueError> {
+        self.queue.consumers().await
+    }
 }

@@ -12,7 +12,7 @@ use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
     LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
     Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    StrayMessage, StrayView, Tally,
+    Standing, StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -166,6 +166,7 @@ passed_on!(LedgerView {
     unfinished_runs(job: &str, date: Option<RunDate>) -> Vec<Run>;
     runs(job: &str, date: Option<RunDate>, limit: u32) -> Vec<RunSummary>;
     tally(run: RunId) -> Tally;
+    standing(job: &str) -> Standing;
     report(run: RunId) -> Option<serde_json::Value>;
     progress(run: RunId) -> Progress;
     is_settled(run: RunId) -> bool;

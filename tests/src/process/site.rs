@@ -64,6 +64,8 @@ impl Site {
             ("GOOGLE_CREDENTIALS", secret("service-account.json", &simulators.service_account_json())),
             ("FHIR_URL", simulators.fhir_url().to_owned()),
             ("FHIR_API_KEY", secret("api-key", API_KEY)),
+            // Starts side by side each have a page of their own.
+            ("METRICS_ADDR", "127.0.0.1:0".to_owned()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         Self { simulators, folder, settings, starts: Cell::new(0) }

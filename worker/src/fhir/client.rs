@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::domain::Nik;
+use shared::metrics::Metrics;
 use tower::ServiceExt;
 
 use super::answer;
@@ -17,6 +18,7 @@ use super::auth::{Auth, BadSecret, Credential};
 use super::capabilities::{Choice, Offers};
 use super::config::{BadConfig, FhirConfig};
 use super::failure::{Failure, Transient};
+use super::measured::measured;
 use super::patient::{Patient, PatientId, VersionId};
 use super::search::{Found, Matches, Verdict, judge, matches};
 use super::telecom::Change;
@@ -159,6 +161,12 @@ impl FhirClient {
             search_by_post: config.search_by_post,
             choice: Choice::new(config.write, config.batch),
         })
+    }
+
+    /// Measures each request from now on.
+    #[must_use]
+    pub fn measured(self, metrics: Metrics) -> Self {
+        Self { transport: measured(self.transport, metrics), ..self }
     }
 
     /// Puts a newly resolved credential in the place of the one of its kind, for requests from now on; returns

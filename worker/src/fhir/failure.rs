@@ -98,6 +98,22 @@ impl fmt::Display for Transient {
 }
 
 impl Failure {
+    /// As a metric's label: why a request that failed so is tried again, if it is.
+    pub const fn retry_reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Throttled { .. } => Some("throttled"),
+            Self::Transient { kind, .. } => Some(match kind {
+                Transient::Unreachable => "unreachable",
+                Transient::Timeout => "timeout",
+                Transient::Server(_) => "server_error",
+                Transient::Broken => "broken",
+            }),
+            Self::Unauthorized { .. } => Some("credentials"),
+            Self::Conflict { .. } => Some("conflict"),
+            Self::Forbidden { .. } | Self::Gone { .. } | Self::Rejected { .. } => None,
+        }
+    }
+
     /// Whether a write that failed so may have been carried out all the same: the Patient must then be read
     /// again before anything else is decided.
     pub fn leaves_write_in_doubt(&self) -> bool {

@@ -15,6 +15,7 @@ mod config;
 mod explanation;
 mod failure;
 mod many;
+mod measured;
 mod patient;
 mod period;
 mod retry_after;

@@ -30,6 +30,7 @@ mod records;
 mod replays;
 mod runs;
 mod session;
+mod standing;
 mod tls;
 mod views;
 
@@ -46,7 +47,7 @@ use super::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
     LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
     Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    StrayMessage, StrayView, Tally,
+    Standing, StrayMessage, StrayView, Tally,
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -275,6 +276,10 @@ impl LedgerView for PostgresLedger {
 
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError> {
         views::tally(self.session("count rows").await?, run).await
+    }
+
+    async fn standing(&self, job: &str) -> Result<Standing, LedgerError> {
+        standing::standing(self.session("read where a job stands").await?, job).await
     }
 
     async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {

@@ -61,7 +61,7 @@ const COUNT: &str = "
            sum(retries)::bigint AS retries
     FROM row WHERE run_id = ANY ($1) GROUP BY run_id, outcome, reason, warnings";
 
-async fn tallies(session: Session, runs: Vec<Uuid>) -> Result<HashMap<Uuid, Tally>, LedgerError> {
+pub(super) async fn tallies(session: Session, runs: Vec<Uuid>) -> Result<HashMap<Uuid, Tally>, LedgerError> {
     let mut tallies: HashMap<Uuid, Tally> = HashMap::new();
     for row in session.finish(&[(COUNT, &[(&runs, Type::UUID_ARRAY)])]).await? {
         let tally = tallies.entry(get(&row, "run_id")?).or_default();

@@ -15,6 +15,7 @@ mod fleet;
 mod outbox;
 mod records;
 mod runs;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -33,7 +34,7 @@ use super::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
     LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
     Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    StrayMessage, StrayView, Tally,
+    Standing, StrayMessage, StrayView, Tally,
 };
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
@@ -308,6 +309,11 @@ impl LedgerView for SqliteLedger {
 
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError> {
         self.read("count rows", move |db| views::tally(db, run)).await
+    }
+
+    async fn standing(&self, job: &str) -> Result<Standing, LedgerError> {
+        let job = job.to_owned();
+        self.read("read where a job stands", move |db| standing::standing(db, &job)).await
     }
 
     async fn report(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {

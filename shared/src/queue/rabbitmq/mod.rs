@@ -187,4 +187,9 @@ impl Queue for RabbitMqQueue {
         }
         Ok(depth)
     }
+
+    async fn consumers(&self) -> Result<u64, QueueError> {
+        let counts = self.publisher.count().await.map_err(|fault| fault.while_to("count"))?;
+        Ok(counts.consumers)
+    }
 }

@@ -37,6 +37,8 @@ pub(super) struct Counts {
     pub work: u64,
     pub retrying: u64,
     pub dead: u64,
+    /// Of work.
+    pub consumers: u64,
 }
 
 impl Topology {
@@ -139,14 +141,15 @@ impl Topology {
                 let options = QueueDeclareOptions { passive: true, ..Default::default() };
                 let queue = channel.queue_declare(name.as_str().into(), options, FieldTable::default());
                 let queue = within(answer, "count a queue", queue).await?;
-                Ok::<_, RabbitMqError>((name, u64::from(queue.message_count())))
+                Ok::<_, RabbitMqError>((name, u64::from(queue.message_count()), queue.consumer_count()))
             });
         }
         let mut counts = Counts::default();
         while let Some(counted) = asked.join_next().await {
-            let (name, count) = counted.expect("counting neither panics nor is aborted")?;
+            let (name, count, consumers) = counted.expect("counting neither panics nor is aborted")?;
             if name == self.work {
                 counts.work = count;
+                counts.consumers = u64::from(consumers);
             } else if name == self.dead {
                 counts.dead = count;
             } else {

@@ -219,6 +219,7 @@ macro_rules! ledger_cases {
                 runs_come_newest_first,
                 rows_are_paged_and_filtered,
                 dead_letters_are_paged_and_filtered,
+                a_job_stands_by_its_newest_night_and_its_last_whole_success,
                 a_tally_counts_what_rows_became,
                 progress_counts_what_is_on_its_way,
                 progress_counts_what_the_queue_may_not_have,

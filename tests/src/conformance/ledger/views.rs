@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::domain::{Outcome, Reason, Warning};
-use shared::ledger::{Act, Progress, Replay, RowFilter, RunId, RunKind, Selection, Tally};
+use shared::ledger::{Act, Notice, Progress, Replay, RowFilter, RunId, RunKind, Selection, Tally};
 use uuid::Uuid;
 
 use super::stage::{JOB, Stage, closing, date, done, failed, key, retry};
@@ -57,6 +57,51 @@ pub(super) async fn runs_come_newest_first(stage: Stage) {
     let dated = stage.ledger().runs(JOB, Some(date(ON)), 10).await.expect("runs");
     assert_eq!(dated.iter().map(|summary| summary.run.id).collect::<Vec<_>>(), opened[1..2]);
     assert!(stage.ledger().runs("another job", None, 10).await.expect("runs").is_empty());
+}
+
+pub(super) async fn a_job_stands_by_its_newest_night_and_its_last_whole_success(stage: Stage) {
+    let standing = async |job| stage.ledger().standing(job).await.expect("an answer");
+    let nothing = standing(JOB).await;
+    assert!(nothing.newest.is_none() && nothing.last_success.is_none());
+    assert_eq!((nothing.dead_letters_open, nothing.overlaps_refused), (0, 0));
+
+    let whole = stage.night(ON, &[(2, 1, 1), (3, 2, 2)]).await;
+    stage.finish(whole, 3, Outcome::Updated).await;
+    assert_eq!(standing(JOB).await.last_success, None, "it is not closed yet");
+    let claimed = stage.take(key(whole, 2), 0).await;
+    stage.record(&claimed, failed(Reason::PatientGone)).await;
+    stage.bury(key(whole, 2)).await;
+    assert!(stage.close(whole).await);
+    let stands = standing(JOB).await;
+    let newest = stands.newest.expect("a night");
+    assert_eq!(newest.run.id, whole);
+    assert_eq!((newest.tally.count(Outcome::Updated), newest.tally.count(Outcome::DeadLettered)), (1, 1));
+    assert_eq!((stands.last_success, stands.dead_letters_open), (newest.run.closed_at, 1));
+    assert!(stands.last_success.is_some());
+
+    // A part of a night is the newest, and no success of the whole; a dry run is neither.
+    let limited = Selection { limit: Some(1), ..Selection::default() };
+    let part = stage.run_of("2026-11-24", RunKind::Night, limited, &[]).await;
+    assert!(stage.close(part).await);
+    let dry_run = stage.run_of("2026-11-25", RunKind::DryRun, Selection::default(), &[]).await;
+    assert!(stage.close(dry_run).await);
+    for who in ["one", "one", "another"] {
+        let notice = Notice {
+            key: format!("overlap:{JOB}:{ON}:{who}"),
+            kind: "overlap_refused".into(),
+            text: "refused".into(),
+            detail: serde_json::Value::Null,
+        };
+        stage.ledger().post_notice(&notice).await.expect("to note it");
+    }
+    let after = standing(JOB).await;
+    assert_eq!(after.newest.map(|summary| summary.run.id), Some(part));
+    assert_eq!((after.last_success, after.overlaps_refused), (stands.last_success, 2));
+
+    let replayed = stage.ledger().replay(Replay::default()).await.expect("to replay");
+    assert_eq!((replayed.len(), standing(JOB).await.dead_letters_open), (1, 0));
+    let other = standing("another job").await;
+    assert!(other.newest.is_none() && other.last_success.is_none() && other.overlaps_refused == 0);
 }
 
 pub(super) async fn rows_are_paged_and_filtered(stage: Stage) {

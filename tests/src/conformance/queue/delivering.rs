@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use shared::ledger::RowMessage;
-use shared::queue::{Depth, Settle};
+use shared::queue::{Channel, Depth, Settle};
 use tokio::time::timeout;
+
+use crate::night::until;
 
 use super::stage::{Stage, message, next, next_done};
 
@@ -138,6 +140,16 @@ pub(super) async fn giving_up_waiting_loses_nothing(stage: Stage) {
     }
     assert_eq!(came, (0..50).collect::<Vec<_>>());
     stage.assert_depth(Depth::default()).await;
+}
+
+pub(super) async fn consumers_are_those_who_receive_work(stage: Stage) {
+    let consumers = async || stage.queue().consumers().await.expect("a count");
+    assert_eq!(consumers().await, 0);
+    let (one, other) = (stage.work(1).await, stage.work(1).await);
+    let _dead = stage.queue().subscribe(Channel::DeadLetters, 1).await.expect("a subscription");
+    until("both to be counted", consumers, |count| *count == 2).await;
+    drop((one, other));
+    until("nobody to be counted", consumers, |count| *count == 0).await;
 }
 
 pub(super) async fn depth_counts_what_waits(stage: Stage) {

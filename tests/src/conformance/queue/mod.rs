@@ -79,6 +79,7 @@ macro_rules! queue_cases {
                 a_subscription_that_ends_leaves_the_messages,
                 giving_up_waiting_loses_nothing,
                 depth_counts_what_waits,
+                consumers_are_those_who_receive_work,
             }
             settling {
                 what_is_done_is_gone,

@@ -1,0 +1,37 @@
+//! The FHIR server as the health and metrics pages tell of it.
+
+use std::sync::Arc;
+
+use shared::metrics::Part;
+
+use crate::limiter::Limiter;
+use crate::pause::Pause;
+use crate::worker::Worker;
+
+struct FhirSide {
+    limiter: Limiter,
+    pause: Arc<Pause>,
+}
+
+impl Part for FhirSide {
+    fn name(&self) -> &'static str {
+        "FHIR server"
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.pause.reason().map_or(Ok(()), |paused| Err(paused.gate.reason))
+    }
+
+    fn load(&self) -> (f64, f64) {
+        let state = self.limiter.snapshot();
+        (state.limit, state.in_flight as f64)
+    }
+}
+
+impl Worker {
+    /// What this worker adds to its process's page.
+    pub fn part(&self) -> Arc<dyn Part> {
+        let server = &self.rows.server;
+        Arc::new(FhirSide { limiter: server.limiter.clone(), pause: server.pause.clone() })
+    }
+}
