@@ -12,6 +12,7 @@ use shared::error_chain;
 use shared::secrets::SecretRef;
 use shared::settings::{BadSettings, Settings};
 use shared::steward::StewardTerms;
+use tokio::sync::OnceCell;
 
 use crate::lock::LockTerms;
 use crate::producer::{Producer, ProducerTerms, Sources, Until};
@@ -65,6 +66,7 @@ pub fn producer(
             deadline: settings.run_deadline,
             until,
         },
+        guard_opened: OnceCell::new(),
     }
 }
 

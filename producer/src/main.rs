@@ -7,13 +7,15 @@ use clap::{Args, Parser as _};
 use producer::flags::{Cli, Command, RunFlags};
 use producer::{ConfiguredSources, Tuning, Until, command, program};
 use shared::clock::Clock;
-use shared::cluster::Cluster;
+use shared::cluster::{Cluster, Connected};
+use shared::ledger::postgres::is_away;
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
 use shared::telemetry;
 use shared::webhook::Webhook;
+use tokio::time::Instant;
 
 /// What only `producer` knows.
 #[derive(Clone, Debug, Args)]
@@ -66,17 +68,39 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
     let signals = Signals::listen();
     let page = Arc::new(Page::default());
     let _served = Served::on(settings.metrics_addr, page.clone()).await;
-    let connected = match cluster.connect(Clock::system()).await {
-        Ok(connected) => connected,
-        Err(error) => return fail(&error),
+    let started = Instant::now();
+    let command = async {
+        let connected = match connect(&cluster, started + settings.run_deadline, &signals).await {
+            Ok(connected) => connected,
+            Err(status) => return status,
+        };
+        page.watch(Watched { backing: connected.backing.clone(), job: settings.job.clone(), part: None });
+        let mut producer =
+            producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
+        producer.started = started;
+        let executed = program::execute(&producer, settings, flags, niks, &signals).await;
+        program::farewell(&producer, webhook, &signals).await;
+        let status = executed.tell(&producer, flags).await;
+        connected.close().await;
+        status
     };
-    page.watch(Watched { backing: connected.backing.clone(), job: settings.job.clone(), part: None });
-    let producer =
-        producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
-    let executed = program::execute(&producer, settings, flags, niks, webhook, &signals).await;
-    let status = executed.tell(&producer, flags).await;
-    connected.close().await;
-    status
+    tokio::select! {
+        status = command => status,
+        () = signals.run_out() => signals.interrupted(),
+    }
+}
+
+/// A database that restarts is waited for until `RUN_DEADLINE`; one that refuses us is not.
+async fn connect(cluster: &Cluster, deadline: Instant, signals: &Signals) -> Result<Connected, Status> {
+    let clock = Clock::system();
+    tokio::select! {
+        connected = cluster.connect_patiently(&clock, is_away) => connected.map_err(|error| fail(&error)),
+        () = signals.stop.cancelled() => Err(signals.interrupted()),
+        () = tokio::time::sleep_until(deadline) => {
+            tracing::error!("the ledger cannot be reached past RUN_DEADLINE; starting again carries the run on");
+            Err(Status::Stopped)
+        }
+    }
 }
 
 /// Prints a list.

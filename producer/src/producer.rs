@@ -17,6 +17,7 @@ use shared::ledger::{
 use shared::report::Report;
 use shared::status::Status;
 use shared::steward::StewardTerms;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +79,8 @@ pub struct Producer {
     pub started: Instant,
     /// Intervals.
     pub terms: ProducerTerms,
+    /// Whether a guard that stood before this command was opened.
+    pub(crate) guard_opened: OnceCell<()>,
 }
 
 /// What to run on one date.
@@ -320,12 +323,17 @@ impl Producer {
         self.watch(&[run.id], run.kind, Some(lock), stop).await
     }
 
-    /// A guard stands until an operator starts again: that is now.
+    /// A guard stands until an operator starts again: that is now, once. One that is found while this command works on
+    /// its first date stands for the second, too.
     async fn open_a_guard(&self) -> Result<(), ProducerError> {
-        if self.backing.ledger.gate().await?.is_some_and(|shut| shut.gate.kind == GateKind::Guard) {
-            self.backing.ledger.open_gate().await?;
-        }
-        Ok(())
+        let opened = self.guard_opened.get_or_try_init(async || {
+            let shut = self.backing.ledger.gate().await?;
+            if let Some(guard) = shut.filter(|shut| shut.gate.kind == GateKind::Guard) {
+                self.backing.ledger.open_gate(&guard).await?;
+            }
+            Ok(())
+        });
+        opened.await.copied()
     }
 }
 

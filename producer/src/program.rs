@@ -34,16 +34,23 @@ pub async fn execute(
     settings: &Settings,
     flags: &RunFlags,
     niks: Vec<KeyedHash>,
-    webhook: Option<Webhook>,
     signals: &Signals,
 ) -> Executed {
     let mut said = Vec::new();
     let columns = columns(settings);
     let first = || signals.first();
     let ended = command::execute(producer, flags, niks, &columns, &signals.stop, first, &mut said).await;
-    let ledger = producer.backing.ledger.clone();
-    Notifier::new(ledger, webhook, producer.job.clone(), producer.holder.clone()).flush(FAREWELL).await;
     Executed { ended, said }
+}
+
+/// Posts the notices of a command that ended; a second signal does not wait for that.
+pub async fn farewell(producer: &Producer, webhook: Option<Webhook>, signals: &Signals) {
+    let (ledger, job) = (producer.backing.ledger.clone(), producer.job.clone());
+    let notifier = Notifier::new(ledger, webhook, job, producer.holder.clone());
+    tokio::select! {
+        () = notifier.flush(FAREWELL) => {}
+        () = signals.abort.cancelled() => {}
+    }
 }
 
 impl Executed {

@@ -15,6 +15,9 @@ use crate::progress::Display;
 /// How long a ledger may fail before a watch gives up.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long nothing may move before a queue that fails ends a watch past its deadline.
+const STILL: Duration = Duration::from_secs(10);
+
 impl Producer {
     /// Publishes, and watches for as long as it is told to, or until something halts it.
     pub(crate) async fn watch(
@@ -35,17 +38,17 @@ impl Producer {
         let lost = lock.map_or(&never, |lock| &lock.lost);
         tokio::select! {
             () = steward.serve(CancellationToken::new()) => Ok(None),
-            halt = self.look(runs) => halt,
+            halt = self.look(runs, &steward) => halt,
             () = stop.cancelled() => Ok(Some(Halt::Interrupted)),
             () = lost.cancelled() => Err(ProducerError::LockLost),
         }
     }
 
-    async fn look(&self, runs: &[RunId]) -> Result<Option<Halt>, ProducerError> {
+    async fn look(&self, runs: &[RunId], steward: &Steward) -> Result<Option<Halt>, ProducerError> {
         for run in runs {
             let mut watch = Watch::new(*run);
             let halt = loop {
-                match self.look_once(&mut watch).await {
+                match self.look_once(&mut watch, steward).await {
                     Ok(Some(end)) => break end,
                     Ok(None) => watch.failing_since = None,
                     // A database that restarts is no reason to give up. The lock has its own, shorter patience.
@@ -70,7 +73,11 @@ impl Producer {
     }
 
     /// One look at a run: whether the watch over it ends, and with what.
-    async fn look_once(&self, watch: &mut Watch) -> Result<Option<Option<Halt>>, LedgerError> {
+    async fn look_once(
+        &self,
+        watch: &mut Watch,
+        steward: &Steward,
+    ) -> Result<Option<Option<Halt>>, LedgerError> {
         let ledger = &self.backing.ledger;
         if self.is_over(watch.run).await? {
             return Ok(Some(None));
@@ -87,6 +94,15 @@ impl Producer {
                 return Ok(Some(Some(Halt::Stopped(why))));
             }
             _ => {}
+        }
+        if self.started.elapsed() >= self.terms.deadline
+            && let Some(fails) = steward.queue_fails()
+        {
+            let open = ledger.progress(watch.run).await?.open;
+            if watch.stands_still(open, fails.since) {
+                let why = format!("the queue fails past RUN_DEADLINE: {}", fails.error);
+                return Ok(Some(Some(Halt::Stopped(why))));
+            }
         }
         if watch.shown.elapsed() >= watch.show_every {
             let asked = Instant::now();
@@ -115,11 +131,22 @@ struct Watch {
     shown: Instant,
     show_every: Duration,
     failing_since: Option<Instant>,
+    /// How many rows were open since when.
+    open_since: (u64, Instant),
 }
 
 impl Watch {
     fn new(run: RunId) -> Self {
         let (display, shown) = (Display::new(run), Instant::now());
-        Self { run, display, shown, show_every: Duration::ZERO, failing_since: None }
+        let (show_every, open_since) = (Duration::ZERO, (0, shown));
+        Self { run, display, shown, show_every, failing_since: None, open_since }
+    }
+
+    /// Whether no row came to its end while something failed: workers may have plenty in hand.
+    fn stands_still(&mut self, open: u64, failing_since: Instant) -> bool {
+        if self.open_since.0 != open {
+            self.open_since = (open, Instant::now());
+        }
+        self.open_since.1.max(failing_since).elapsed() >= STILL
     }
 }

@@ -1,6 +1,7 @@
 //! What the programs of a cluster stand on: Postgres and RabbitMQ, from the settings that name them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -11,10 +12,17 @@ use crate::error_chain;
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::{PostgresAddress, PostgresLedger, PostgresTerms};
 use crate::metrics::Metrics;
+use crate::outage::Outage;
 use crate::queue::Queues;
 use crate::queue::rabbitmq::{KeptStrays, QueueTerms, RabbitMqConfig, RabbitMqQueue, TlsTerms};
 use crate::secrets::SecretRef;
 use crate::settings::{BadSettings, Settings};
+
+/// Before a ledger that was not there is asked again.
+const RECONNECT: Duration = Duration::from_secs(2);
+
+/// What connecting and bringing the tables up to date may take.
+const LONGEST_START: Duration = Duration::from_secs(120);
 
 /// Where everything is; nothing is connected yet.
 pub struct Cluster {
@@ -61,6 +69,32 @@ impl Cluster {
     /// The ledger, to be looked at only.
     pub fn look(&self) -> Result<PostgresLedger, LedgerError> {
         PostgresLedger::look(&self.database, PostgresTerms::default())
+    }
+
+    /// [`connect`](Self::connect) to a ledger that may come later than its processes, or restart: for as long as it
+    /// takes, or until it refuses for a reason that no waiting mends and the caller does not bear with.
+    pub async fn connect_patiently(
+        &self,
+        clock: &Clock,
+        bears: impl Fn(&LedgerError) -> bool,
+    ) -> Result<Connected, LedgerError> {
+        let mut outage = Outage::of("the ledger");
+        loop {
+            let connected = tokio::time::timeout(LONGEST_START, self.connect(clock.clone())).await;
+            let error = match connected {
+                Ok(Ok(connected)) => {
+                    outage.over();
+                    return Ok(connected);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => LedgerError::Silent { within: LONGEST_START },
+            };
+            if !bears(&error) {
+                return Err(error);
+            }
+            outage.failed(&error);
+            tokio::time::sleep(RECONNECT).await;
+        }
     }
 
     /// Connects to the ledger and brings its tables up to date; the queues connect when they are first used.

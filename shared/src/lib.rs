@@ -13,6 +13,7 @@ pub mod domain;
 mod error_chain;
 pub mod ledger;
 pub mod metrics;
+pub mod outage;
 pub mod payload;
 pub mod program;
 pub mod queue;

@@ -10,7 +10,12 @@ pub fn run(work: impl Future<Output = Status>) -> ExitCode {
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(work).into(),
+        Ok(runtime) => {
+            let status = runtime.block_on(work);
+            // A look-up of a name that nobody answers must not keep a process that is done.
+            runtime.shutdown_background();
+            status.into()
+        }
         Err(error) => {
             eprintln!("error: cannot start: {error}");
             Status::Failed.into()

@@ -3,9 +3,10 @@
 //!
 //! It runs in the producer while that watches, and in every worker, so a run is finished whoever dies.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error_chain;
@@ -58,6 +59,16 @@ pub struct Steward {
     holder: String,
     terms: StewardTerms,
     scope: Scope,
+    queue_fails: Mutex<Option<QueueFails>>,
+}
+
+/// A queue that failed in every round since.
+#[derive(Clone, Debug)]
+pub struct QueueFails {
+    /// Since when.
+    pub since: Instant,
+    /// How it failed last, with its causes.
+    pub error: String,
 }
 
 /// Which runs a steward serves.
@@ -84,7 +95,25 @@ impl Steward {
         terms: StewardTerms,
         scope: Scope,
     ) -> Self {
-        Self { ledger, queue, holder, terms, scope }
+        Self { ledger, queue, holder, terms, scope, queue_fails: Mutex::default() }
+    }
+
+    /// Whether the queue fails. A steward that does not hold its duty does not find out.
+    pub fn queue_fails(&self) -> Option<QueueFails> {
+        self.queue_fails.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_queue(&self, round: &Result<Vec<RunId>, StewardError>) {
+        let mut fails = self.queue_fails.lock().unwrap_or_else(PoisonError::into_inner);
+        match round {
+            Ok(_) => *fails = None,
+            Err(StewardError::Queue(error)) => {
+                let since = fails.as_ref().map_or_else(Instant::now, |fails| fails.since);
+                *fails = Some(QueueFails { since, error: error_chain(error) });
+            }
+            // It says nothing of the queue.
+            Err(StewardError::Ledger(_)) => {}
+        }
     }
 
     /// Serves until `stop`; a failed round is logged and tried again.
@@ -95,6 +124,7 @@ impl Steward {
                 round = self.round() => round,
                 () = stop.cancelled() => break,
             };
+            self.note_queue(&round);
             if let Err(error) = &round
                 && !failed_before
             {

@@ -119,18 +119,22 @@ impl Notifier {
         Self { ledger, webhook, job, holder }
     }
 
-    /// Posts until `stop`.
+    /// Posts until `stop`, and not a moment longer.
     pub async fn serve(&self, stop: CancellationToken) {
-        let mut wait = EVERY;
-        while !stop.is_cancelled() {
-            wait = match self.round().await {
-                Ok(true) => EVERY,
-                Ok(false) | Err(_) => (wait * 2).min(MOST),
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.cancelled() => break,
+        let serving = async {
+            let mut wait = EVERY;
+            loop {
+                wait = match self.round().await {
+                    Ok(true) => EVERY,
+                    Ok(false) | Err(_) => (wait * 2).min(MOST),
+                };
+                tokio::time::sleep(wait).await;
             }
+        };
+        // In the middle of a post, too: one whose end is not noted is posted again.
+        tokio::select! {
+            () = serving => {}
+            () = stop.cancelled() => {}
         }
     }
 

@@ -14,12 +14,11 @@ use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{LedgerError, LedgerView as _};
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::{BadSettings, Settings};
-use shared::signals::Signals;
+use shared::signals::{DRAIN, Signals};
 use shared::status::{Status, fail, refuse};
 use shared::telemetry;
 use shared::webhook::Webhook;
 use standalone::composition::{Common, Tuning, data_keys, database_path};
-use tokio_util::sync::CancellationToken;
 use worker::Fhir;
 
 /// How long a starter waits for another process on the same database: one lease of the run lock.
@@ -100,15 +99,23 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     page.watch(Watched { backing, job: settings.job.clone(), part });
     let _served = Served::on(settings.metrics_addr, page).await;
     let signals = Signals::listen();
-    let drain = CancellationToken::new();
+    // The worker drains as soon as this process is told to stop, or its command has ended.
+    let drain = signals.stop.child_token();
     let command = async {
-        let executed = program::execute(&producer, settings, flags, niks, webhook, &signals).await;
+        let executed = program::execute(&producer, settings, flags, niks, &signals).await;
         drain.cancel();
+        program::farewell(&producer, webhook, &signals).await;
         executed
     };
-    let work = worker.run_at_most(drain.clone(), signals.abort.clone(), worker::DRAIN);
-    let (executed, ()) = tokio::join!(command, work);
-    executed.tell(&producer, flags).await
+    let work = worker.run_at_most(drain.clone(), signals.abort.clone(), DRAIN);
+    let night = async {
+        let (executed, ()) = tokio::join!(command, work);
+        executed.tell(&producer, flags).await
+    };
+    tokio::select! {
+        status = night => status,
+        () = signals.run_out() => signals.interrupted(),
+    }
 }
 
 /// Prints a list.

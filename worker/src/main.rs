@@ -6,21 +6,17 @@ use std::time::Duration;
 
 use clap::Parser;
 use shared::clock::Clock;
-use shared::cluster::{Cluster, Connected};
-use shared::error_chain;
+use shared::cluster::Cluster;
 use shared::ledger::RunKind;
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::Settings;
-use shared::signals::{Signal, Signals};
-use shared::status::{Status, refuse};
+use shared::signals::{DRAIN, Signals};
+use shared::status::{Status, fail, refuse};
 use shared::steward::{Scope, Steward, StewardTerms};
 use shared::webhook::{Notifier, Webhook};
 use shared::{caller, telemetry};
 use tokio_util::sync::CancellationToken;
-use worker::{Company, DRAIN, Fhir, Tuning};
-
-/// How long a worker waits before it asks for a database again that was not there.
-const RECONNECT: Duration = Duration::from_secs(2);
+use worker::{Company, Fhir, Tuning};
 
 /// Carries rows out: finds each Patient, sets the number, records what became of the row. Runs until it is told to
 /// stop; any number of them run side by side.
@@ -57,51 +53,48 @@ async fn run() -> Status {
     let page = Arc::new(Page::default());
     let _served = Served::on(settings.metrics_addr, page.clone()).await;
     let signals = Signals::listen();
-    let connected = tokio::select! {
-        connected = connect(&cluster, &clock) => connected,
-        () = signals.stop.cancelled() => return stopped(&signals),
-    };
-    let backing = &connected.backing;
-    let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
-    let part = Some(worker.part());
-    page.watch(Watched { backing: backing.clone(), job: settings.job.clone(), part });
-    let duties = CancellationToken::new();
-    let holder = caller::holder(&clock);
-    // Others may be at it too, all day long: less eager than a producer with a night of its own.
-    let terms = StewardTerms { every: Duration::from_secs(1), ..StewardTerms::default() };
-    let steward = |kind: RunKind| {
-        let (ledger, queue) = (backing.ledger.clone(), backing.queues.of(kind).clone());
-        let scope = Scope::Job { job: settings.job.clone(), kind };
-        let steward = Steward::new(ledger, queue, holder.clone(), terms, scope);
-        let duties = duties.clone();
-        async move { steward.serve(duties).await }
-    };
-    let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
-    tracing::info!(holder, "working");
-    tokio::join!(steward(RunKind::Night), steward(RunKind::DryRun), notifier.serve(duties.clone()), async {
-        worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
-        duties.cancel();
-    });
-    connected.close().await;
-    stopped(&signals)
-}
-
-/// A database that is not there yet comes later than its workers, or restarts.
-async fn connect(cluster: &Cluster, clock: &Clock) -> Connected {
-    let mut failed_before = false;
-    loop {
-        match cluster.connect(clock.clone()).await {
-            Ok(connected) => return connected,
-            Err(error) if !failed_before => {
-                tracing::warn!(error = error_chain(&error), "the ledger cannot be reached; trying again");
-                failed_before = true;
+    let working = async {
+        // A database that is not there yet comes later than its workers, or restarts; so may its password.
+        let connected = tokio::select! {
+            connected = cluster.connect_patiently(&clock, |_| true) => connected,
+            () = signals.stop.cancelled() => return signals.interrupted(),
+        };
+        let connected = match connected {
+            Ok(connected) => connected,
+            Err(error) => return fail(&error),
+        };
+        let backing = &connected.backing;
+        let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
+        let part = Some(worker.part());
+        page.watch(Watched { backing: backing.clone(), job: settings.job.clone(), part });
+        let duties = CancellationToken::new();
+        let holder = caller::holder(&clock);
+        // Others may be at it too, all day long: less eager than a producer with a night of its own.
+        let terms = StewardTerms { every: Duration::from_secs(1), ..StewardTerms::default() };
+        let steward = |kind: RunKind| {
+            let (ledger, queue) = (backing.ledger.clone(), backing.queues.of(kind).clone());
+            let scope = Scope::Job { job: settings.job.clone(), kind };
+            let steward = Steward::new(ledger, queue, holder.clone(), terms, scope);
+            let duties = duties.clone();
+            async move { steward.serve(duties).await }
+        };
+        let notifier =
+            Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+        tracing::info!(holder, "working");
+        tokio::join!(
+            steward(RunKind::Night),
+            steward(RunKind::DryRun),
+            notifier.serve(duties.clone()),
+            async {
+                worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
+                duties.cancel();
             }
-            Err(_) => {}
-        }
-        tokio::time::sleep(RECONNECT).await;
+        );
+        connected.close().await;
+        signals.interrupted()
+    };
+    tokio::select! {
+        status = working => status,
+        () = signals.run_out() => signals.interrupted(),
     }
-}
-
-fn stopped(signals: &Signals) -> Status {
-    Status::Interrupted(signals.first().unwrap_or(Signal::Terminate))
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared::ledger::{Gate, GateKind};
+use shared::ledger::{Gate, GateKind, ShutGate};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,8 +21,19 @@ pub struct Paused {
     pub gate: Gate,
     /// Until when the server asked not to be asked.
     pub until: Option<Instant>,
-    /// Whether another process found it, and told by the ledger.
-    pub adopted: bool,
+    /// Whether others know.
+    pub fleet: Fleet,
+}
+
+/// What the rest of the fleet knows of a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fleet {
+    /// Nothing yet: it has to be told.
+    Untold,
+    /// The gate says so, until then unless somebody opens it; this process shut it, or another did.
+    Told(Instant),
+    /// It is no business of theirs.
+    Unconcerned,
 }
 
 /// How long pauses last.
@@ -32,11 +43,9 @@ pub struct PauseTerms {
     pub first: Duration,
     /// Between later probes at most.
     pub most: Duration,
-    /// How often the ledger is asked whether another process has shut or opened the gate.
+    /// How often the ledger is asked whether another process has shut or opened the gate. A wait that the server asks
+    /// for (`Retry-After`) pauses the fleet if it is no shorter; another would be over before it was heard of.
     pub look: Duration,
-    /// A wait that the server asks for (`Retry-After`) is told to the fleet from so long on; a shorter one would be
-    /// over before everybody had heard of it.
-    pub told: Duration,
 }
 
 impl Default for PauseTerms {
@@ -45,7 +54,6 @@ impl Default for PauseTerms {
             first: Duration::from_secs(1),
             most: Duration::from_secs(60),
             look: Duration::from_secs(1),
-            told: Duration::from_secs(3),
         }
     }
 }
@@ -53,14 +61,23 @@ impl Default for PauseTerms {
 impl Paused {
     /// What this process found by itself.
     pub fn found(kind: GateKind, reason: String) -> Self {
-        Self { gate: Gate { kind, reason }, until: None, adopted: false }
+        Self { gate: Gate { kind, reason }, until: None, fleet: Fleet::Untold }
+    }
+
+    /// What the gate tells of others' pause.
+    pub fn adopted(shut: ShutGate) -> Self {
+        let lapses = Instant::now() + shut.left;
+        let until = (shut.gate.kind == GateKind::Throttled).then_some(lapses);
+        Self { gate: shut.gate, until, fleet: Fleet::Told(lapses) }
     }
 }
 
 impl Pause {
     /// Starts paused: nothing is tried before the first probe went well.
     pub fn until_probed(terms: PauseTerms) -> Self {
-        let unasked = Paused::found(GateKind::Systemic, "the FHIR server was not asked yet".into());
+        let reason = "the FHIR server was not asked yet".into();
+        let gate = Gate { kind: GateKind::Systemic, reason };
+        let unasked = Paused { gate, until: None, fleet: Fleet::Unconcerned };
         Self { state: watch::Sender::new(Some(unasked)), ended: AtomicU64::new(0), terms }
     }
 
@@ -99,6 +116,23 @@ impl Pause {
         })
     }
 
+    /// Puts what was found since in the place of whatever it paused for.
+    pub fn replace(&self, paused: Paused) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.state.send_replace(Some(paused));
+    }
+
+    /// Others know of this pause, if it still stands.
+    pub fn note_told(&self, gate: &Gate, lapses: Instant) {
+        self.state.send_if_modified(|state| match state {
+            Some(standing) if standing.gate == *gate => {
+                standing.fleet = Fleet::Told(lapses);
+                true
+            }
+            _ => false,
+        });
+    }
+
     /// Goes on.
     pub fn end(&self) {
         self.ended.fetch_add(1, Ordering::AcqRel);
@@ -107,8 +141,12 @@ impl Pause {
 
     /// Waits until it is paused.
     pub async fn began(&self) {
-        let mut state = self.state.subscribe();
         // The sender lives as long as `self`.
-        let _ = state.wait_for(Option::is_some).await;
+        let _ = self.state.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Wakes whenever it begins, ends or changes.
+    pub fn changes(&self) -> watch::Receiver<Option<Paused>> {
+        self.state.subscribe()
     }
 }

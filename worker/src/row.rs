@@ -227,8 +227,8 @@ impl Rows {
                     Ok(Ok(())) => Settlement::Failed { reason: Reason::RetriesExhausted, error },
                     // No turn came for the question: ask again with the row's next claim.
                     Err(_) => Settlement::Returned,
-                    Ok(Err((kind, reason))) => {
-                        self.server.systemic(kind, reason);
+                    Ok(Err(found)) => {
+                        self.server.pause_for(found);
                         Settlement::Returned
                     }
                 }

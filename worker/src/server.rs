@@ -3,6 +3,7 @@
 
 mod probe;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,10 @@ use crate::pause::{Pause, PauseTerms, Paused};
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
 /// Patient that always answers 429 must not keep a night open.
 const FREE_WAITS: u32 = 50;
+
+/// How often a row may pause everybody because the server names a time when asked for it, before that uses an attempt:
+/// the same for a Patient that is always answered so.
+const FREE_PAUSES: u32 = 5;
 
 pub(crate) const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
 
@@ -91,9 +96,11 @@ pub struct Server {
     pub(crate) many: Many,
     credentials: Credentials,
     breaker: Breaker,
-    throttled: RetryPolicy,
+    back_off: RetryPolicy,
     /// When the server last did anything but ask to slow down.
     served_at: Mutex<Instant>,
+    /// How often each row was the one to begin a pause because the server named a time.
+    begun: Mutex<HashMap<RowKey, u32>>,
     dice: Mutex<SmallRng>,
     metrics: Metrics,
 }
@@ -117,12 +124,13 @@ impl Server {
             pause,
             credentials,
             breaker: Breaker::new(terms.breaker),
-            throttled: RetryPolicy {
+            back_off: RetryPolicy {
                 first: Duration::from_millis(200),
                 max: Duration::from_secs(10),
                 max_attempts: u32::MAX,
             },
             served_at: Mutex::new(Instant::now()),
+            begun: Mutex::default(),
             dice: Mutex::new(SmallRng::seed_from_u64(seed)),
             metrics,
         }
@@ -245,44 +253,52 @@ impl Server {
         retry_after: Option<Duration>,
         failure: &Failure,
     ) -> Result<(), Stop> {
-        if self.unserved_for() > UNSERVED {
-            return Err(
-                self.systemic(GateKind::Systemic, format!("{failure}, and to nothing else for a while"))
-            );
+        if let Some(paused) = self.throttled(retry_after, failure) {
+            if !self.pause.is_on() && self.pauses_begun(account.row) > FREE_PAUSES {
+                return Err(Stop::Retry(failure.to_string()));
+            }
+            return Err(self.pause_for(paused));
         }
         account.waits += 1;
         if account.waits > FREE_WAITS {
             return Err(Stop::Retry(failure.to_string()));
         }
-        let wait = match retry_after {
-            Some(asked) if asked >= self.pause.terms().told => {
-                let paused = Paused {
-                    until: Some(Instant::now() + asked),
-                    ..Paused::found(GateKind::Throttled, failure.to_string())
-                };
-                return Err(self.pause(paused));
-            }
-            Some(asked) => {
-                self.limiter.hold_until(Instant::now() + asked);
-                asked
-            }
-            None => self.delay(&self.throttled, account.waits),
-        };
+        let wait = self.delay(&self.back_off, account.waits).max(retry_after.unwrap_or_default());
         if Instant::now() + wait >= account.deadline {
             return Err(Stop::Later(wait + self.moment(Duration::from_secs(1)), failure.to_string()));
         }
-        // With Retry-After the limiter holds every start, this row's included.
-        if retry_after.is_none() {
-            tokio::time::sleep(wait).await;
-        }
+        tokio::time::sleep(wait).await;
         Ok(())
+    }
+
+    /// Counts one more.
+    fn pauses_begun(&self, row: RowKey) -> u32 {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let pauses = begun.entry(row).or_default();
+        *pauses += 1;
+        *pauses
+    }
+
+    /// What a server that asks to slow down means for everybody: nothing is asked before the time it names, or, where
+    /// it does nothing else for long, it counts as down. None: it named no time that others could hear of before it is
+    /// over.
+    fn throttled(&self, retry_after: Option<Duration>, failure: &Failure) -> Option<Paused> {
+        if self.unserved_for() > UNSERVED {
+            let reason = format!("{failure}, and to nothing else for a while");
+            return Some(Paused::found(GateKind::Systemic, reason));
+        }
+        let asked = retry_after.filter(|asked| *asked >= self.pause.terms().look)?;
+        let until = Instant::now() + asked;
+        // Afterwards requests start evenly.
+        self.limiter.hold_until(until);
+        Some(Paused { until: Some(until), ..Paused::found(GateKind::Throttled, failure.to_string()) })
     }
 
     async fn judge(&self, row: RowKey, operation: Operation, failure: Failure) -> Stop {
         match &failure {
             Failure::Transient { kind: Transient::Unreachable, .. } => {
                 match self.blame(operation, Kind::Unreachable, row).await {
-                    Blame::Row => Stop::Later(self.delay(&self.throttled, 1), error_chain(&failure)),
+                    Blame::Row => Stop::Later(self.delay(&self.back_off, 1), error_chain(&failure)),
                     Blame::Server | Blame::Unknown => {
                         self.systemic(GateKind::Systemic, error_chain(&failure))
                     }
@@ -332,10 +348,11 @@ impl Server {
 
     /// Pauses everything.
     pub fn systemic(&self, kind: GateKind, reason: String) -> Stop {
-        self.pause(Paused::found(kind, reason))
+        self.pause_for(Paused::found(kind, reason))
     }
 
-    fn pause(&self, paused: Paused) -> Stop {
+    /// Pauses everything for what was found.
+    pub(crate) fn pause_for(&self, paused: Paused) -> Stop {
         let Gate { kind, reason } = paused.gate.clone();
         if self.pause.begin(paused) {
             tracing::warn!(reason, kind = %kind, "the night pauses");

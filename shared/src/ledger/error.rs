@@ -1,6 +1,7 @@
 //! What can go wrong with a ledger.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A ledger's failure. Never quotes a row.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,12 @@ pub enum LedgerError {
         doing: &'static str,
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A whole start got no answer.
+    #[error("the ledger's database did not answer within {} s", within.as_secs())]
+    Silent {
+        /// What it had.
+        within: Duration,
     },
     /// Something stored cannot be understood: another version wrote it, or it was edited by hand.
     #[error("the ledger holds a {what} that this version does not understand")]

@@ -142,8 +142,9 @@ pub trait Ledger: LedgerView {
     /// the deepest kind names it, and the latest end counts.
     async fn shut_gate(&self, gate: &Gate, lasts: Duration) -> Result<(), LedgerError>;
 
-    /// Opens the gate.
-    async fn open_gate(&self) -> Result<(), LedgerError>;
+    /// Opens the gate that was seen. False: it stands no more, or was shut again since, for whatever reason; then
+    /// nothing is changed.
+    async fn open_gate(&self, seen: &ShutGate) -> Result<bool, LedgerError>;
 
     /// Takes or keeps a periodic duty for one lease. False: another process has it.
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError>;

@@ -232,4 +232,6 @@ pub struct ShutGate {
     pub gate: Gate,
     /// When it lapses by itself, unless it is shut again: by the ledger's clock.
     pub left: Duration,
+    /// Tells this shutting of it from every other one.
+    pub mark: i64,
 }

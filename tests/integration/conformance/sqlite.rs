@@ -153,7 +153,8 @@ async fn a_looker_sees_what_is_done_and_changes_nothing() {
     refused("claim", looking.claim(&[request], LEASE).await.map(|_| ()));
     refused("close", looking.close_run(run, &closing()).await.map(|_| ()));
     refused("replay", looking.replay(Replay::default()).await.map(|_| ()));
-    refused("gate", looking.open_gate().await);
+    let gate = Gate { kind: GateKind::Systemic, reason: "looked at".into() };
+    refused("gate", looking.shut_gate(&gate, LEASE).await);
     refused("duty", looking.hold_duty("steward", "looker", LEASE).await.map(|_| ()));
     assert_eq!(acting.view(run, 3).await.state, "pending");
 

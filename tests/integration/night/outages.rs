@@ -37,6 +37,8 @@ async fn an_outage_in_the_middle_costs_no_row_its_life_and_the_night_goes_on_by_
         scene.simulators.set_faults(FaultPlan { error_500: Rate::of(1.0), ..slow.clone() });
         let reason = until_shut(&process).await;
         assert!(reason.contains("500"), "{reason}");
+        let in_hand = async || scene.ask("SELECT COUNT(*) FROM row WHERE state = 'claimed'");
+        until("nothing to be in hand", in_hand, |rows| *rows == [0]).await;
         let during = tally(&process).await;
         assert!(during.open > 0, "the outage came in the middle");
         let asked = scene.simulators.snapshot().searches;

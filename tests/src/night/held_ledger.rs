@@ -156,7 +156,7 @@ passed_on!(Ledger {
     note_notice(number: i64, posted: bool) -> ();
     keep_stray(stray: &StrayMessage) -> ();
     shut_gate(gate: &Gate, lasts: Duration) -> ();
-    open_gate() -> ();
+    open_gate(seen: &ShutGate) -> bool;
     hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
 });
 

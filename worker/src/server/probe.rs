@@ -2,18 +2,18 @@
 
 use shared::error_chain;
 use shared::ledger::GateKind;
-use tokio::time::Instant;
 
 use super::{Server, Stop, verdict};
 use crate::fhir::{Canary, Explanation, Failure, Operation};
 use crate::limiter::Sample;
+use crate::pause::Paused;
 use crate::token::NoToken;
 
 impl Server {
     /// Asks for an impossible NIK: is the server there, does it let us in, does it look at what is searched?
-    /// `Err` says in words what is wrong, and whether only an operator can mend it.
-    pub async fn probe(&self) -> Result<(), (GateKind, String)> {
-        let systemic = |no_token: NoToken| (GateKind::Systemic, self.no_token(&no_token));
+    /// `Err` says what to pause for.
+    pub async fn probe(&self) -> Result<(), Paused> {
+        let systemic = |no_token: NoToken| Paused::found(GateKind::Systemic, self.no_token(&no_token));
         let mut renewed = false;
         loop {
             self.credentials.ready(&self.client).await.map_err(systemic)?;
@@ -26,7 +26,7 @@ impl Server {
                     self.learn().await;
                     Ok(())
                 }
-                Ok(Canary::SearchIgnored) => Err((
+                Ok(Canary::SearchIgnored) => Err(Paused::found(
                     GateKind::Guard,
                     "the FHIR server answers a search for an impossible NIK with Patients: it ignores the identifier \
                      search, so nothing is written; have its owner enable search by identifier, or check \
@@ -38,13 +38,18 @@ impl Server {
                         renewed = true;
                         continue;
                     }
-                    Err((GateKind::Systemic, self.refused_credentials(text)))
+                    Err(Paused::found(GateKind::Systemic, self.refused_credentials(text)))
                 }
                 Err(failure) => {
-                    if let Failure::Throttled { retry_after: Some(asked), .. } = &failure {
-                        self.limiter.hold_until(Instant::now() + *asked);
-                    }
-                    Err((GateKind::Systemic, error_chain(&failure)))
+                    let throttled = match &failure {
+                        Failure::Throttled { retry_after, .. } => self.throttled(*retry_after, &failure),
+                        _ => {
+                            self.served();
+                            None
+                        }
+                    };
+                    Err(throttled
+                        .unwrap_or_else(|| Paused::found(GateKind::Systemic, error_chain(&failure))))
                 }
             };
         }

@@ -9,7 +9,8 @@ use super::convert::{get, instant, left, micros, needed};
 use super::session::Session;
 use crate::ledger::{Act, Gate, GateKind, LedgerError, ShutGate};
 
-// A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
+// A pause for a deeper reason is not renamed by a shallower one, and none is shortened. Its end is the mark of a
+// shutting, so each moves it.
 const SHUT: &str = "
     WITH depth AS (SELECT $4 AS kinds)
     INSERT INTO gate AS standing (kind, reason, shut_until)
@@ -17,7 +18,7 @@ const SHUT: &str = "
     ON CONFLICT (single) DO UPDATE SET (kind, reason, shut_until) = (
       SELECT CASE WHEN stays THEN standing.kind ELSE excluded.kind END,
              CASE WHEN stays THEN standing.reason ELSE excluded.reason END,
-             greatest(standing.shut_until, excluded.shut_until)
+             greatest(standing.shut_until + interval '1 microsecond', excluded.shut_until)
       FROM (SELECT standing.shut_until > ledger_now()
               AND array_position(kinds, standing.kind) > array_position(kinds, excluded.kind) AS stays
             FROM depth) AS compared)";
@@ -38,9 +39,12 @@ pub(super) async fn shut_gate(session: Session, gate: &Gate, lasts: Duration) ->
     Ok(())
 }
 
-pub(super) async fn open_gate(session: Session) -> Result<(), LedgerError> {
-    session.finish(&[("DELETE FROM gate", &[])]).await?;
-    Ok(())
+const OPEN: &str =
+    "DELETE FROM gate WHERE (extract(epoch FROM shut_until) * 1000000)::bigint = $1 RETURNING single";
+
+pub(super) async fn open_gate(session: Session, mark: i64) -> Result<bool, LedgerError> {
+    let opened = session.finish(&[(OPEN, &[(&mark, Type::INT8)])]).await?;
+    Ok(!opened.is_empty())
 }
 
 pub(super) async fn now(session: Session) -> Result<Timestamp, LedgerError> {
@@ -53,13 +57,16 @@ pub(super) async fn now(session: Session) -> Result<Timestamp, LedgerError> {
 }
 
 const GATE: &str = "
-    SELECT kind, reason, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left FROM gate";
+    SELECT kind, reason, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left,
+      (extract(epoch FROM shut_until) * 1000000)::bigint AS mark
+    FROM gate";
 
 pub(super) async fn gate(session: Session) -> Result<Option<ShutGate>, LedgerError> {
     let standing = session.finish(&[(GATE, &[])]).await?;
     let Some(row) = standing.first() else { return Ok(None) };
     let gate = Gate { kind: needed(row, "kind")?, reason: get(row, "reason")? };
-    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, left }))
+    let mark = get(row, "mark")?;
+    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, left, mark }))
 }
 
 const HOLD: &str = "

@@ -89,6 +89,20 @@ fn failed(doing: &'static str, source: impl Into<Box<dyn std::error::Error + Sen
     LedgerError::Database { doing, source: source.into() }
 }
 
+/// Whether the server could not be reached, or was not ready, so that it may be there another time. An answer that
+/// refuses us is none of that.
+pub fn is_away(error: &LedgerError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(answer) = error.downcast_ref::<tokio_postgres::error::DbError>() {
+            // Connections; resources; an operator who shuts it down or starts it.
+            return ["08", "53", "57"].iter().any(|class| answer.code().code().starts_with(class));
+        }
+        cause = error.source();
+    }
+    matches!(error, LedgerError::Database { .. } | LedgerError::Silent { .. })
+}
+
 impl PostgresLedger {
     /// Connects to act, and brings the tables up to date.
     pub async fn connect(address: &PostgresAddress, terms: PostgresTerms) -> Result<Self, LedgerError> {
@@ -242,8 +256,8 @@ impl Ledger for PostgresLedger {
         fleet::shut_gate(self.session("shut the gate").await?, gate, lasts).await
     }
 
-    async fn open_gate(&self) -> Result<(), LedgerError> {
-        fleet::open_gate(self.session("open the gate").await?).await
+    async fn open_gate(&self, seen: &ShutGate) -> Result<bool, LedgerError> {
+        fleet::open_gate(self.session("open the gate").await?, seen.mark).await
     }
 
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError> {

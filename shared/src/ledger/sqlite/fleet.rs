@@ -25,10 +25,11 @@ pub(super) fn shut_gate(db: &Connection, now: i64, gate: &Gate, lasts: Duration)
         .optional()
         .doing("shut the gate")?;
     let (mut shut, mut until) = (gate, now + micros(lasts));
-    // A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
+    // A pause for a deeper reason is not renamed by a shallower one, and none is shortened. Its end is the mark of a
+    // shutting, so each moves it.
     if let Some((standing, stands_until)) = &standing {
         shut = if standing.kind > gate.kind { standing } else { gate };
-        until = until.max(*stands_until);
+        until = until.max(stands_until + 1);
     }
     db.execute(
         "INSERT OR REPLACE INTO gate (only, kind, reason, shut_until) VALUES (1, ?, ?, ?)",
@@ -38,14 +39,15 @@ pub(super) fn shut_gate(db: &Connection, now: i64, gate: &Gate, lasts: Duration)
     Ok(())
 }
 
-pub(super) fn open_gate(db: &Connection) -> Result<(), LedgerError> {
-    db.execute("DELETE FROM gate", []).doing("open the gate")?;
-    Ok(())
+pub(super) fn open_gate(db: &Connection, mark: i64) -> Result<bool, LedgerError> {
+    let opened = db.execute("DELETE FROM gate WHERE shut_until = ?", [mark]).doing("open the gate")?;
+    Ok(opened == 1)
 }
 
 pub(super) fn gate(db: &Connection, now: i64) -> Result<Option<ShutGate>, LedgerError> {
     db.query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
-        Ok(ShutGate { gate: read_gate(row)?, left: micros_left(row.get("shut_until")?, now) })
+        let until = row.get("shut_until")?;
+        Ok(ShutGate { gate: read_gate(row)?, left: micros_left(until, now), mark: until })
     })
     .optional()
     .doing("read the gate")

@@ -272,8 +272,9 @@ impl Ledger for SqliteLedger {
         self.write("shut the gate", move |db, now| fleet::shut_gate(db, now, &gate, lasts)).await
     }
 
-    async fn open_gate(&self) -> Result<(), LedgerError> {
-        self.write("open the gate", move |db, _| fleet::open_gate(db)).await
+    async fn open_gate(&self, seen: &ShutGate) -> Result<bool, LedgerError> {
+        let mark = seen.mark;
+        self.write("open the gate", move |db, _| fleet::open_gate(db, mark)).await
     }
 
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use shared::ledger::{Gate, GateKind};
+use shared::ledger::{Gate, GateKind, ShutGate};
 
-use super::stage::{LEASE, Stage, assert_about};
+use super::stage::{LEASE, MOMENT, Stage, assert_about};
 
 const SHORT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(300);
@@ -25,8 +25,16 @@ async fn standing(stage: &Stage) -> Option<Gate> {
     stage.ledger().gate().await.expect("an answer").map(|shut| shut.gate)
 }
 
+async fn seen(stage: &Stage) -> ShutGate {
+    stage.ledger().gate().await.expect("an answer").expect("it is shut")
+}
+
 async fn left(stage: &Stage) -> Duration {
-    stage.ledger().gate().await.expect("an answer").expect("it is shut").left
+    seen(stage).await.left
+}
+
+async fn open(stage: &Stage, seen: &ShutGate) -> bool {
+    stage.ledger().open_gate(seen).await.expect("an answer")
 }
 
 pub(super) async fn a_gate_stands_until_it_lapses(stage: Stage) {
@@ -55,10 +63,38 @@ pub(super) async fn a_gate_tells_when_it_lapses(stage: Stage) {
 pub(super) async fn a_gate_can_be_opened(stage: Stage) {
     for every in GateKind::ALL {
         shut(&stage, *every, LONG).await;
-        stage.ledger().open_gate().await.expect("to open the gate");
+        let seen = seen(&stage).await;
+        assert!(open(&stage, &seen).await);
         assert_eq!(kind(&stage).await, None);
+        assert!(!open(&stage, &seen).await, "it stands no more");
     }
-    stage.ledger().open_gate().await.expect("an open gate can be opened");
+}
+
+/// A worker reads the gate, probes, and opens what it read: what was found meanwhile must stand.
+pub(super) async fn a_gate_that_is_shut_meanwhile_is_not_opened(stage: Stage) {
+    for before in GateKind::ALL {
+        for meanwhile in GateKind::ALL {
+            for lasts in [SHORT, LONG, LONG * 2] {
+                shut(&stage, *before, LONG).await;
+                let seen_before = seen(&stage).await;
+                shut(&stage, *meanwhile, lasts).await;
+                let what = format!("{before}, then {meanwhile} for {lasts:?}");
+                assert!(!open(&stage, &seen_before).await, "{what}");
+                assert_eq!(kind(&stage).await, Some(*before.max(meanwhile)), "{what}");
+                assert!(open(&stage, &seen(&stage).await).await, "{what}");
+            }
+        }
+    }
+}
+
+pub(super) async fn a_gate_that_is_shut_after_it_was_opened_stands(stage: Stage) {
+    shut(&stage, GateKind::Systemic, SHORT).await;
+    let first = seen(&stage).await;
+    assert!(open(&stage, &first).await);
+    stage.advance(SHORT / 2).await;
+    shut(&stage, GateKind::Systemic, SHORT).await;
+    assert!(!open(&stage, &first).await);
+    assert_eq!(kind(&stage).await, Some(GateKind::Systemic));
 }
 
 pub(super) async fn a_deeper_gate_is_not_renamed_by_a_shallower_one(stage: Stage) {
@@ -72,7 +108,8 @@ pub(super) async fn a_deeper_gate_is_not_renamed_by_a_shallower_one(stage: Stage
         assert_eq!(kind(&stage).await, Some(deep), "{shallow} came after {deep}");
         stage.advance(LONG - SHORT / 2).await;
         assert_eq!(kind(&stage).await, Some(deep), "{shallow} came after {deep}");
-        stage.ledger().open_gate().await.expect("to open the gate");
+        let deep = seen(&stage).await;
+        assert!(open(&stage, &deep).await);
     }
 }
 
@@ -107,7 +144,7 @@ pub(super) async fn a_gate_is_never_shortened(stage: Stage) {
     shut(&stage, GateKind::Systemic, SHORT).await;
     stage.advance(SHORT * 2).await;
     assert_eq!(kind(&stage).await, Some(GateKind::Systemic), "the server asked for this long");
-    stage.advance(LONG / 2 - SHORT * 2).await;
+    stage.advance(LONG / 2 - SHORT * 2 + MOMENT).await;
     assert_eq!(kind(&stage).await, None);
 }
 
@@ -116,7 +153,7 @@ pub(super) async fn a_shallower_gate_may_last_longer(stage: Stage) {
     shut(&stage, GateKind::Throttled, LONG).await;
     stage.advance(LONG - SHORT / 2).await;
     assert_eq!(kind(&stage).await, Some(GateKind::Systemic), "the server asked for this long");
-    stage.advance(SHORT / 2).await;
+    stage.advance(SHORT / 2 + MOMENT).await;
     assert_eq!(kind(&stage).await, None);
 }
 

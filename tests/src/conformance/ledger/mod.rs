@@ -204,6 +204,8 @@ macro_rules! ledger_cases {
                 a_gate_stands_until_it_lapses,
                 a_gate_tells_when_it_lapses,
                 a_gate_can_be_opened,
+                a_gate_that_is_shut_meanwhile_is_not_opened,
+                a_gate_that_is_shut_after_it_was_opened_stands,
                 a_deeper_gate_is_not_renamed_by_a_shallower_one,
                 a_deeper_gate_replaces_a_shallower_one,
                 a_gate_is_prolonged_by_its_own_kind,
