@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod detached;
+mod drained;
 mod killed;
 mod metrics;
 mod ordinary;

@@ -22,7 +22,7 @@ pub use certificates::Certificates;
 pub use management::Management;
 pub use postgres::PostgresServer;
 pub use rabbitmq::Vhost;
-pub use relay::Relay;
+pub use relay::{Flow, Relay};
 
 /// Says something once to whoever runs the tests. Not by a macro: what those print is kept from passing tests.
 fn say(text: &str) {

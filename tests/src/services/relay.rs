@@ -1,19 +1,39 @@
 //! A TCP relay in front of a service, to do to connections what networks do to them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use reqwest::Url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+/// What is on its way in one direction at most, in pieces as they were read.
+const ON_THE_WAY: usize = 64;
+
+/// What becomes of bytes on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// They arrive.
+    Passes,
+    /// They arrive so much later, in each direction.
+    Late(Duration),
+    /// Those to the service arrive; its answers do not, until they flow again.
+    Unanswered,
+    /// None arrive, in either direction, until they flow again.
+    Swallowed,
+}
 
 /// A relay to one address, on loopback.
 pub struct Relay {
     to: SocketAddr,
     at: SocketAddr,
-    flows: watch::Sender<bool>,
+    flow: watch::Sender<Flow>,
     accepted: Arc<AtomicUsize>,
     serving: Mutex<Option<JoinHandle<()>>>,
 }
@@ -29,12 +49,29 @@ impl Relay {
         let relay = Self {
             to,
             at,
-            flows: watch::Sender::new(true),
+            flow: watch::Sender::new(Flow::Passes),
             accepted: Arc::default(),
             serving: Mutex::default(),
         };
         relay.serve(listener);
         relay
+    }
+
+    /// A relay to where a URL leads, and the URL that leads there through it.
+    ///
+    /// # Panics
+    /// It names no port, or a host that is not known.
+    pub async fn before(url: &str) -> (Self, String) {
+        let mut url = Url::parse(url).expect("a URL");
+        let host = url.host_str().expect("it has a host");
+        // A Postgres on a socket in this folder listens on loopback too.
+        let host = if host.starts_with("%2F") { "127.0.0.1" } else { host };
+        let port = url.port_or_known_default().expect("it has a port");
+        let mut found = (host, port).to_socket_addrs().expect("its host is known");
+        let relay = Self::to(found.next().expect("a host that is known has an address")).await;
+        url.set_host(Some("127.0.0.1")).expect("it has a host");
+        url.set_port(Some(relay.port())).expect("it has a host");
+        (relay, url.into())
     }
 
     /// Where it listens.
@@ -71,18 +108,18 @@ impl Relay {
         self.accept().await;
     }
 
-    /// Accepts everything and passes nothing on, in either direction, or does again.
-    pub fn swallow(&self, swallow: bool) {
-        self.flows.send_replace(!swallow);
+    /// What becomes of bytes from now on, those on their way included. New connections are accepted all the same.
+    pub fn flow(&self, flow: Flow) {
+        self.flow.send_replace(flow);
     }
 
     fn serve(&self, listener: TcpListener) {
-        let (to, flows, accepted) = (self.to, self.flows.subscribe(), self.accepted.clone());
+        let (to, flow, accepted) = (self.to, self.flow.subscribe(), self.accepted.clone());
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 accepted.fetch_add(1, Ordering::Relaxed);
-                connections.spawn(relay(stream, to, flows.clone()));
+                connections.spawn(relay(stream, to, flow.clone()));
             }
         });
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
@@ -98,29 +135,53 @@ impl Drop for Relay {
     }
 }
 
-async fn relay(mut client: TcpStream, to: SocketAddr, flows: watch::Receiver<bool>) {
+async fn relay(mut client: TcpStream, to: SocketAddr, flow: watch::Receiver<Flow>) {
     let Ok(mut server) = TcpStream::connect(to).await else { return };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     tokio::select! {
-        () = pass(from_client, to_server, flows.clone()) => {}
-        () = pass(from_server, to_client, flows) => {}
+        () = pass(from_client, to_server, flow.clone(), |flow| flow != Flow::Swallowed) => {}
+        () = pass(from_server, to_client, flow, |flow| !matches!(flow, Flow::Swallowed | Flow::Unanswered)) => {}
     }
 }
 
+/// Ends with either end of the connection. What comes later is late by the same time, not by more.
 async fn pass(
-    mut from: tokio::net::tcp::ReadHalf<'_>,
-    mut to: tokio::net::tcp::WriteHalf<'_>,
-    mut flows: watch::Receiver<bool>,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    flow: watch::Receiver<Flow>,
+    passes: impl Fn(Flow) -> bool,
 ) {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(read) = from.read(&mut buffer).await else { return };
-        if read == 0
-            || flows.wait_for(|flows| *flows).await.is_err()
-            || to.write_all(&buffer[..read]).await.is_err()
-        {
-            return;
+    let (read, mut written) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
+    let mut stopped = flow.clone();
+    let reading = async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
+            if read.send((Instant::now(), buffer[..bytes].to_vec())).await.is_err() {
+                return;
+            }
         }
+    };
+    let writing = async {
+        let mut flow = flow;
+        while let Some((at, bytes)) = written.recv().await {
+            let Ok(now) = flow.wait_for(|flow| passes(*flow)).await.map(|flow| *flow) else { return };
+            if let Flow::Late(by) = now {
+                sleep_until(at + by).await;
+            }
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    let mut writing = std::pin::pin!(writing);
+    tokio::select! {
+        () = reading => {}
+        () = &mut writing => return,
+    }
+    // It has said all that it will. What does not arrive now never does.
+    tokio::select! {
+        () = writing => {}
+        _ = stopped.wait_for(|flow| !passes(*flow)) => {}
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::queue::{Channel, Queue, Settle};
 use tests::conformance::queue::{message, test_config};
-use tests::services::{Relay, Vhost};
+use tests::services::{Flow, Relay, Vhost};
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -37,7 +37,7 @@ async fn many_callers_share_one_attempt_to_connect() {
     config.waits.connect = Duration::from_secs(1);
     let queue = queue_with(config);
     // It accepts, and says nothing.
-    relay.swallow(true);
+    relay.flow(Flow::Swallowed);
     let asked = Instant::now();
     let publish = || queue.publish(vec![message(1)]);
     let answers = tokio::join!(publish(), publish(), publish(), publish(), publish(), publish());
@@ -88,13 +88,13 @@ async fn publishing_into_silence_ends_in_time() {
     config.waits.connect = Duration::from_secs(1);
     let queue = queue_with(config);
     publish(&queue, 0..10).await;
-    relay.swallow(true);
+    relay.flow(Flow::Swallowed);
     let asked = Instant::now();
     queue.publish((0..3_000).map(message).collect()).await.expect_err("none is confirmed");
     assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
     // The silent connection is let go of, and a new one found.
     queue.publish(vec![message(1)]).await.expect_err("no channel is opened in silence");
-    relay.swallow(false);
+    relay.flow(Flow::Passes);
     let gives_up = Instant::now() + PATIENCE;
     while queue.publish(vec![message(1)]).await.is_err() {
         assert!(Instant::now() < gives_up, "it answers again");

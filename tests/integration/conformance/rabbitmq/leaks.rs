@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::queue::{Channel, Queue, Settle};
 use tests::conformance::queue::{message, test_config};
-use tests::services::{Broker, Relay};
+use tests::services::{Broker, Flow, Relay};
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -45,11 +45,11 @@ async fn reconnect(port: u16) {
         next(&mut work).await.settle(Settle::Done).await.expect("to settle");
         if round % 4 == 3 {
             // Handshakes that nobody answers.
-            relay.swallow(true);
+            relay.flow(Flow::Swallowed);
             relay.cut().await;
             queue.publish(vec![message(round)]).await.expect_err("silence");
             assert!(queue.subscribe(Channel::Work, 1).await.is_err(), "silence");
-            relay.swallow(false);
+            relay.flow(Flow::Passes);
         } else {
             relay.cut().await;
         }

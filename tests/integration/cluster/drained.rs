@@ -1,0 +1,61 @@
+//! Workers that are asked to stop while what they talk to does not answer.
+
+use std::time::{Duration, Instant};
+
+use simulators::{FaultPlan, Latency};
+use tests::night::{until, until_within};
+use tests::process::{Cluster, Network, Running, Sign, check_night, mixed};
+use tests::services::Flow;
+
+use super::ordinary::check_writes;
+
+/// What a worker has to drain, and what it has beyond that to let go of its connections; and some for a busy machine.
+const IN_TIME: Duration = Duration::from_secs(25 + 1 + 3);
+
+async fn ends_in_time(mut worker: Running, what: &str) {
+    worker.signal(Sign::Terminate);
+    let asked = Instant::now();
+    let ended = || {
+        let ended = worker.ended();
+        async move { ended }
+    };
+    until_within(IN_TIME, &format!("the end of a worker {what}"), ended, Option::is_some).await;
+    eprintln!("a worker {what} took {:?}", asked.elapsed());
+    worker.end().await.expect(143);
+}
+
+/// Four workers in the middle of a night; each loses another of its servers without being told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_ends_in_time_whatever_does_not_answer_and_others_finish_the_night() {
+    let night = mixed(91, 400);
+    let mut cluster = Cluster::of(&night).await;
+    cluster.simulators.set_faults(FaultPlan { latency: Latency::fixed(200.0), ..FaultPlan::default() });
+    cluster.set("FHIR_MAX_CONCURRENCY", "4");
+    cluster.set("FHIR_TIMEOUT", "5s");
+    let mut networks = Vec::new();
+    let mut workers = Vec::new();
+    for _ in 0..4 {
+        let network = Network::to(&cluster).await;
+        workers.push(network.start(&cluster, "worker", &[]));
+        networks.push(network);
+    }
+    let producer = cluster.start_produced_night();
+    for network in &networks {
+        until("requests through each", async || network.fhir.accepted(), |seen| *seen > 1).await;
+    }
+    let writes = async || cluster.simulators.snapshot().writes;
+    until("writes", writes, |writes| *writes > 40).await;
+    networks[0].postgres.flow(Flow::Swallowed);
+    networks[1].rabbitmq.flow(Flow::Swallowed);
+    networks[2].fhir.flow(Flow::Swallowed);
+    networks[3].swallow();
+    let whats = ["without the ledger", "without the queue", "without the FHIR server", "without any of them"];
+    let ends = workers.into_iter().zip(whats).map(|(worker, what)| tokio::spawn(ends_in_time(worker, what)));
+    for end in ends.collect::<Vec<_>>() {
+        end.await.expect("it ended in time");
+    }
+    assert!(cluster.count_rows("done").await < i64::try_from(night.expected().rows_selected).unwrap(), "they left something");
+    let _heir = cluster.worker();
+    check_night(&producer.end().await.expect(3).object(), night.expected());
+    check_writes(&cluster, night.expected().patients_changed);
+}
