@@ -6,6 +6,7 @@ mod drained;
 mod killed;
 mod metrics;
 mod ordinary;
+mod paused;
 mod personal_data;
 mod queues;
 mod restarts;

@@ -132,15 +132,16 @@ async fn run<Q: Question, T: Send + 'static, F, Fut>(
             loop {
                 tokio::select! {
                     permit = &mut permit => break Some(permit),
+                    () = pause.began() => break None,
                     still_waiting = filling.go_on() => if !still_waiting { break None },
                 }
             }
         };
-        let Some(permit) = permit else { continue };
-        filling.expire();
         if pause.is_on() {
             filling.waiting.drain(..).for_each(|asked| asked.tell(Told::Paused));
         }
+        let Some(permit) = permit else { continue };
+        filling.expire();
         let batch = filling.take();
         if batch.is_empty() {
             continue;

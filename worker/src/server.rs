@@ -164,7 +164,12 @@ impl Server {
         loop {
             // Without a request permit, which a token has no need of.
             self.let_in().await?;
-            let Ok(permit) = timeout_at(account.deadline, self.limiter.acquire()).await else {
+            let permit = tokio::select! {
+                permit = timeout_at(account.deadline, self.limiter.acquire()) => permit,
+                // The line may be long, and nobody in it starts any more.
+                () = self.pause.began() => return Err(Stop::Paused),
+            };
+            let Ok(permit) = permit else {
                 return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             };
             if self.pause.is_on() {
@@ -267,8 +272,10 @@ impl Server {
         if Instant::now() + wait >= account.deadline {
             return Err(Stop::Later(wait + self.moment(Duration::from_secs(1)), failure.to_string()));
         }
-        tokio::time::sleep(wait).await;
-        Ok(())
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.pause.began() => Err(Stop::Paused),
+        }
     }
 
     /// Counts one more.

@@ -1,9 +1,8 @@
-//! Workers that are asked to stop, a fleet that pauses, and two producers at once.
+//! Workers that are asked to stop, and two producers at once.
 
 use std::time::Duration;
 
-use shared::ledger::{GateKind, LedgerView as _};
-use simulators::{FaultPlan, Latency, Operation, StatusFault};
+use simulators::{FaultPlan, Latency};
 use tests::night::until;
 use tests::process::{Cluster, Sign, check_night, mixed};
 
@@ -50,66 +49,4 @@ async fn of_two_producers_one_runs_and_the_other_ends_with_status_4() {
     check_night(&ends[0].object(), night.expected());
     assert!(ends[1].stdout.is_empty());
     check_writes(&cluster, night.expected().patients_changed);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wait_that_the_server_asks_for_reaches_workers_that_it_did_not_ask() {
-    let night = mixed(53, 200);
-    let cluster = Cluster::of(&night).await;
-    cluster.simulators.set_faults(slow());
-    let _workers = cluster.workers(3);
-    let producer = cluster.start_produced_night();
-    let writes = async || cluster.simulators.snapshot().writes;
-    until("writes", writes, |writes| *writes > 10).await;
-    let busy = StatusFault {
-        status: 429,
-        rate: 1.0,
-        operations: Some(vec![Operation::Write]),
-        retry_after: Some(8),
-        body: None,
-    };
-    cluster.simulators.set_faults(FaultPlan { statuses: vec![busy], ..slow() });
-    let gate = async || cluster.ledger().gate().await.expect("an answer");
-    until("the gate to be shut", gate, |shut| shut.is_some()).await;
-    let shut = gate().await.expect("for eight seconds");
-    assert_eq!(shut.gate.kind, GateKind::Throttled);
-    cluster.simulators.set_faults(slow());
-    // Everybody has heard, and nobody asks any more: rows are back in the ledger, their messages in the queue.
-    until("nothing to be claimed", async || cluster.count_rows("claimed").await, |claimed| *claimed == 0)
-        .await;
-    let asked = async || cluster.simulators.snapshot().requests_total;
-    let requests = asked().await;
-    until("the gate to open", gate, |shut| {
-        shut.as_ref().is_none_or(|shut| shut.left < Duration::from_secs(1))
-    })
-    .await;
-    assert_eq!(asked().await, requests, "no request while it is shut");
-    let report = producer.end().await.expect(3).object();
-    check_night(&report, night.expected());
-    check_writes(&cluster, night.expected().patients_changed);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_refused_pauses_the_fleet_and_one_worker_probes() {
-    let night = mixed(54, 200);
-    let cluster = Cluster::of(&night).await;
-    cluster.simulators.set_faults(slow());
-    let _workers = cluster.workers(3);
-    let producer = cluster.start_produced_night();
-    let writes = async || cluster.simulators.snapshot().writes;
-    until("writes", writes, |writes| *writes > 10).await;
-    let refused = StatusFault { status: 401, rate: 1.0, operations: None, retry_after: None, body: None };
-    cluster.simulators.set_faults(FaultPlan { statuses: vec![refused], ..slow() });
-    let gate = async || cluster.ledger().gate().await.expect("an answer");
-    until("the gate to be shut", gate, |shut| {
-        shut.as_ref().is_some_and(|shut| shut.gate.kind == GateKind::Systemic)
-    })
-    .await;
-    until("nothing to be claimed", async || cluster.count_rows("claimed").await, |claimed| *claimed == 0)
-        .await;
-    cluster.simulators.set_faults(slow());
-    let report = producer.end().await.expect(3).object();
-    check_night(&report, night.expected());
-    check_writes(&cluster, night.expected().patients_changed);
-    assert_eq!(cluster.ledger().gate().await.expect("an answer"), None);
 }

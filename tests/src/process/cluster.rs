@@ -21,6 +21,9 @@ use crate::services::{PostgresServer, Vhost};
 /// What a dead worker held waits for its lease, in a retry queue for up to twice that, and perhaps again.
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
+/// What the queues of nights are called by: the default of `JOB_NAME`.
+const NIGHT: &str = "nightly-whatsapp-sync";
+
 /// A [`Site`] with a ledger and queues that its programs share.
 pub struct Cluster {
     site: Site,
@@ -127,14 +130,26 @@ impl Cluster {
     /// What the queues hold: those of nights and of dry runs.
     pub async fn depths(&self) -> [Depth; 2] {
         let depth = async |prefix: &str| {
-            let mut config = RabbitMqConfig::new(&self.broker).expect("an address");
-            config.queues = QueueTerms { prefix: prefix.into(), ..QueueTerms::default() };
-            let queue = RabbitMqQueue::new(config, std::sync::Arc::new(NoStrays));
+            let queue = self.queue(prefix);
             let depth = queue.depth().await.expect("a depth");
             queue.close().await;
             depth
         };
-        [depth("nightly-whatsapp-sync").await, depth("nightly-whatsapp-sync.dry-run").await]
+        [depth(NIGHT).await, depth("nightly-whatsapp-sync.dry-run").await]
+    }
+
+    /// How many workers receive rows of nights.
+    pub async fn consumers(&self) -> u64 {
+        let queue = self.queue(NIGHT);
+        let consumers = queue.consumers().await.expect("a count");
+        queue.close().await;
+        consumers
+    }
+
+    fn queue(&self, prefix: &str) -> RabbitMqQueue {
+        let mut config = RabbitMqConfig::new(&self.broker).expect("an address");
+        config.queues = QueueTerms { prefix: prefix.into(), ..QueueTerms::default() };
+        RabbitMqQueue::new(config, std::sync::Arc::new(NoStrays))
     }
 
     /// Waits until nothing is left in the queues. A message that was put off because a worker that died held its row
