@@ -106,6 +106,22 @@ async fn a_wait_of_one_second_is_told_too() {
     middle.ends().await;
 }
 
+/// Everybody was told the same time; what comes then must not be a question from each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_a_wait_is_over_one_worker_asks_first() {
+    let middle = Middle::of(57, 4).await;
+    middle.answer(429, Some(vec![Operation::Write]), Some(4));
+    middle.until_shut(GateKind::Throttled).await;
+    middle.until_still().await;
+    let before = middle.probes().len();
+    middle.answer(500, None, None);
+    let probes = async || middle.probes()[before..].to_vec();
+    let seen = until("another probe", probes, |probes| probes.len() > 1).await;
+    assert!(seen[1] - seen[0] > 500, "probes at {seen:?} ms");
+    middle.cluster.simulators.set_faults(slow());
+    middle.ends().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_refused_pauses_the_fleet_and_one_worker_probes() {
     let middle = Middle::of(54, 4).await;

@@ -76,19 +76,26 @@ async fn a_guard_of_another_process_stands_until_it_lapses_or_an_operator_starts
 /// Found by a review: a worker with a stale key shut the gate for all, and kept the turn to probe for itself.
 #[tokio::test]
 async fn one_worker_with_a_stale_key_does_not_stop_the_others() {
-    let mut scene = Scene::people(60).await;
-    scene.type_everybody(0..60, 0);
+    let mut scene = Scene::people(300).await;
+    scene.type_everybody(0..300, 0);
+    scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(20.0), ..FaultPlan::default() });
     let process = scene.open().await;
     let mut sick = process.companion();
     let stale = scene.write_secret("stale-key", "no longer a key");
     scene.set("FHIR_API_KEY", format!("file:{}", stale.display()));
     sick.settings = scene.settings();
     let order = whole();
-    let ended = tokio::select! {
-        ended = process.night(DATE, &order) => ended.expect("a night"),
-        () = sick.beside_workers(std::future::pending()) => unreachable!("it works for ever"),
+    let company = async {
+        process.until_done(20).await;
+        let refused = async || scene.simulators.snapshot().requests["search"].contains_key("401");
+        tokio::select! {
+            () = sick.beside_workers(std::future::pending()) => unreachable!("it works for ever"),
+            () = process.until_done(300) => assert!(refused().await, "it was there"),
+        }
     };
+    let (ended, ()) = Box::pin(async { tokio::join!(process.night(DATE, &order), company) }).await;
+    let ended = ended.expect("a night");
     assert!(ended.halt.is_none(), "{:?}", ended.halt);
-    assert_eq!(ended.reports[0].outcomes["updated"], 60);
-    scene.assert_numbers(0..60, 0);
+    assert_eq!(ended.reports[0].outcomes["updated"], 300);
+    scene.assert_numbers(0..300, 0);
 }

@@ -12,6 +12,7 @@ mod ordinary;
 mod outages;
 mod patches;
 mod patients;
+mod paused;
 mod personal_data;
 mod replay;
 mod retries;

@@ -31,6 +31,10 @@ pub enum Point {
     Dying,
     /// Half of the sheet is in the snapshot.
     Seeded,
+    /// A pause was found; the fleet was not told.
+    Shutting,
+    /// A probe went well; the gate is still shut.
+    Opening,
     /// Nowhere: it is only killed.
     Never,
 }
@@ -155,7 +159,9 @@ passed_on!(Ledger {
     post_notice(notice: &Notice) -> ();
     note_notice(number: i64, posted: bool) -> ();
     keep_stray(stray: &StrayMessage) -> ();
+    #[before(Shutting)]
     shut_gate(gate: &Gate, lasts: Duration) -> ();
+    #[before(Opening)]
     open_gate(seen: &ShutGate) -> bool;
     hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
 });
