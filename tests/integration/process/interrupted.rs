@@ -59,6 +59,32 @@ async fn ctrl_c_and_sigterm_drain_the_night_and_the_next_start_carries_it_on() {
     assert_eq!((stats.writes, stats.writes_beyond_first), (night.expected().patients_changed, 0));
 }
 
+/// A notice that cannot be posted is waited for, beside the drain and not before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_does_not_answer_does_not_put_off_the_drain() {
+    let night = mixed(14, 600);
+    let mut site = Site::of(&night).await;
+    site.set("FHIR_MAX_CONCURRENCY", "4");
+    // Connections are made, and nobody is there to take them.
+    let webhook = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/", webhook.local_addr().expect("an address"));
+    let url = site.file("webhook", url);
+    site.set("ALERT_WEBHOOK_URL", format!("file:{}", url.display()));
+    // Leaves a notice behind.
+    site.run(&["--date", DATE, "--limit", "1"]).await;
+    slow(&site, SLOW);
+    let running = site.start_night();
+    written(&site, 10).await;
+    running.signal(Sign::Terminate);
+    let asked = site.simulators.snapshot().writes;
+    let asked_at = std::time::Instant::now();
+    running.end().await.expect(143);
+    let finished = site.simulators.snapshot().writes - asked;
+    // What was in hand; in the ten seconds that a notice is waited for there would be more than a hundred.
+    assert!(finished <= 40, "{finished} writes after the signal");
+    assert!(asked_at.elapsed() < Duration::from_secs(25), "it took {:?}", asked_at.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_does_not_wait_for_the_server() {
     let night = mixed(12, 60);
