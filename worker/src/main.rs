@@ -78,8 +78,7 @@ async fn run() -> Status {
             let duties = duties.clone();
             async move { steward.serve(duties).await }
         };
-        let notifier =
-            Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+        let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
         tracing::info!(holder, "working");
         tokio::join!(
             steward(RunKind::Night),

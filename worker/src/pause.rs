@@ -50,11 +50,7 @@ pub struct PauseTerms {
 
 impl Default for PauseTerms {
     fn default() -> Self {
-        Self {
-            first: Duration::from_secs(1),
-            most: Duration::from_secs(60),
-            look: Duration::from_secs(1),
-        }
+        Self { first: Duration::from_secs(1), most: Duration::from_secs(60), look: Duration::from_secs(1) }
     }
 }
 

@@ -54,7 +54,10 @@ async fn a_worker_ends_in_time_whatever_does_not_answer_and_others_finish_the_ni
     for end in ends.collect::<Vec<_>>() {
         end.await.expect("it ended in time");
     }
-    assert!(cluster.count_rows("done").await < i64::try_from(night.expected().rows_selected).unwrap(), "they left something");
+    assert!(
+        cluster.count_rows("done").await < i64::try_from(night.expected().rows_selected).unwrap(),
+        "they left something"
+    );
     let _heir = cluster.worker();
     check_night(&producer.end().await.expect(3).object(), night.expected());
     check_writes(&cluster, night.expected().patients_changed);

@@ -48,9 +48,8 @@ async fn a_probe_that_is_told_to_wait_waits_and_the_gate_stands_as_long() {
         scene.simulators.set_faults(FaultPlan::default());
         let requests = async || scene.simulators.snapshot().requests_total;
         let asked = requests().await;
-        let nearly_over = |shut: &Option<ShutGate>| {
-            shut.as_ref().is_none_or(|shut| shut.left < Duration::from_millis(200))
-        };
+        let nearly_over =
+            |shut: &Option<ShutGate>| shut.as_ref().is_none_or(|shut| shut.left < Duration::from_millis(200));
         until("the wait to be nearly over", || gate(&process), nearly_over).await;
         assert_eq!(requests().await, asked, "nobody asks while it is shut");
     };
@@ -114,8 +113,7 @@ async fn a_gate_that_is_shut_while_a_probe_goes_well_is_not_opened_by_it() {
 #[tokio::test]
 async fn a_worker_that_drains_for_long_does_not_shut_the_gate_that_others_opened() {
     let scene = Scene::people(400).await;
-    let rows: Vec<_> =
-        (0..400).map(|person| (person, 0, if person < 20 { DATE } else { LATER })).collect();
+    let rows: Vec<_> = (0..400).map(|person| (person, 0, if person < 20 { DATE } else { LATER })).collect();
     scene.type_rows(&rows);
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(40.0), ..FaultPlan::default() });
     let mut tardy = scene.open().await;
@@ -139,9 +137,7 @@ async fn a_worker_that_drains_for_long_does_not_shut_the_gate_that_others_opened
         hold.release();
         before
     };
-    let nights = async {
-        tokio::join!(tardy.night(DATE, &order), other.night(LATER, &order), story)
-    };
+    let nights = async { tokio::join!(tardy.night(DATE, &order), other.night(LATER, &order), story) };
     let (tardy_ended, other_ended, before) = Box::pin(nights).await;
     assert_eq!(tardy_ended.expect("a night").status(), Status::Done);
     assert_eq!(other_ended.expect("a night").status(), Status::Done);
@@ -185,7 +181,11 @@ async fn a_command_opens_the_guard_that_stood_before_it_and_none_that_is_found_w
     assert_eq!(night(EARLIER).await.expect("a night without rows").status(), Status::Done);
     shut(&process, GateKind::Guard, "while it works", lasts).await;
     let ended = night(DATE).await.expect("a night");
-    assert!(matches!(&ended.halt, Some(Halt::Stopped(reason)) if reason == "while it works"), "{:?}", ended.halt);
+    assert!(
+        matches!(&ended.halt, Some(Halt::Stopped(reason)) if reason == "while it works"),
+        "{:?}",
+        ended.halt
+    );
     assert!(gate(&process).await.is_some(), "it stands");
     drop((producer, process));
     // The next command is another start.

@@ -316,7 +316,7 @@ fn quick() -> Tuning {
     let worker = worker::Tuning {
         batch: BatchTerms { linger: ms(2), ..BatchTerms::default() },
         breaker: BreakerTerms { patience: ms(300), ..BreakerTerms::default() },
-        pause: PauseTerms { first: ms(50), most: ms(200), look: ms(20), ..PauseTerms::default() },
+        pause: PauseTerms { first: ms(50), most: ms(200), look: ms(20) },
         gather: worker::GatherTerms::default(),
         first_retry: ms(20),
         longest_retry: Duration::from_secs(2),
