@@ -50,7 +50,7 @@ pub async fn run(flags: &RunFlags) -> Status {
         sheets = simulators.sheets_url(),
         "demo: simulators are up; 60,000 rows in the sheet, 20,000 of them of today"
     );
-    let status = crate::act(&settings, flags).await;
+    let status = Box::pin(crate::act(&settings, flags)).await;
     let stats = simulators.snapshot();
     eprintln!(
         "The simulated FHIR server took {} writes and changed {} Patients; writes beyond a Patient's first: {}.",

@@ -43,7 +43,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         return refuse([problem]);
     }
     if cli.extra.demo {
-        return demo::run(&cli.run).await;
+        return Box::pin(demo::run(&cli.run)).await;
     }
     let settings = match Settings::from_env() {
         Ok(settings) => settings,
@@ -52,7 +52,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     telemetry::start(settings.log_format);
     match &cli.command {
         Some(command) => look(&settings, command).await,
-        None => act(&settings, &cli.run).await,
+        None => Box::pin(act(&settings, &cli.run)).await,
     }
 }
 

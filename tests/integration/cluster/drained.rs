@@ -1,10 +1,10 @@
 //! Workers that are asked to stop while what they talk to does not answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use simulators::{FaultPlan, Latency};
 use tests::night::{until, until_within};
-use tests::process::{Cluster, Network, Running, Sign, check_night, mixed};
+use tests::process::{Cluster, DATE, Network, Running, Sign, check_night, mixed};
 use tests::services::Flow;
 
 use super::ordinary::check_writes;
@@ -12,16 +12,29 @@ use super::ordinary::check_writes;
 /// What a worker has to drain, and what it has beyond that to let go of its connections; and some for a busy machine.
 const IN_TIME: Duration = Duration::from_secs(25 + 1 + 3);
 
-async fn ends_in_time(mut worker: Running, what: &str) {
-    worker.signal(Sign::Terminate);
-    let asked = Instant::now();
+async fn ends_in_time(mut program: Running, what: &str) {
+    program.signal(Sign::Terminate);
     let ended = || {
-        let ended = worker.ended();
+        let ended = program.ended();
         async move { ended }
     };
-    until_within(IN_TIME, &format!("the end of a worker {what}"), ended, Option::is_some).await;
-    eprintln!("a worker {what} took {:?}", asked.elapsed());
-    worker.end().await.expect(143);
+    until_within(IN_TIME, &format!("the end of a program {what}"), ended, Option::is_some).await;
+    program.end().await.expect(143);
+}
+
+/// It has a lock to give back, a report to count, and queues to close.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_ends_in_time_when_nothing_answers() {
+    let night = mixed(92, 60);
+    let cluster = Cluster::of(&night).await;
+    let network = Network::to(&cluster).await;
+    let arguments = ["--date", DATE, "--output", "json"];
+    let mut producer = network.start(&cluster, "producer", &arguments);
+    producer.until_logged("progress").await;
+    network.swallow();
+    ends_in_time(producer, "without anything").await;
+    let _worker = cluster.worker();
+    check_night(&cluster.produce(&arguments).await.expect(3).object(), night.expected());
 }
 
 /// Four workers in the middle of a night; each loses another of its servers without being told.
