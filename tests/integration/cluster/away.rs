@@ -34,7 +34,7 @@ async fn a_queue_that_stays_away_ends_the_producer_with_5_past_the_deadline_and_
 /// Whatever is wrong with its own way to the queue: the workers' progress is progress.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_producer_without_a_queue_stays_past_the_deadline_while_workers_make_progress() {
-    let night = mixed(102, 120);
+    let night = mixed(102, 60);
     let mut cluster = Cluster::of(&night).await;
     // Many seconds' work.
     cluster.simulators.set_faults(FaultPlan { latency: Latency::fixed(400.0), ..FaultPlan::default() });
