@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::error_chain;
-use shared::ledger::{Gate, GateKind, RowKey};
+use shared::ledger::{Exchange, Gate, GateKind, RowKey};
 use shared::metrics::Metrics;
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
@@ -26,6 +26,9 @@ use crate::pause::{Pause, PauseTerms, Paused};
 /// How often a row waits for a server that asks to slow down before such a wait uses an attempt after all: one
 /// Patient that always answers 429 must not keep a night open.
 const FREE_WAITS: u32 = 50;
+
+/// So many exchanges of one claim are kept: a row that waits for a busy server has the same one over and over.
+const EXCHANGES: usize = 12;
 
 pub(crate) const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
 
@@ -59,13 +62,26 @@ pub struct Account {
     pub requests: u32,
     /// How often one had to be made again.
     pub retries: u32,
+    /// What was asked, the first of them.
+    pub exchanges: Vec<Exchange>,
     waits: u32,
 }
 
 impl Account {
     /// A fresh account.
     pub fn new(row: RowKey, deadline: Instant) -> Self {
-        Self { row, deadline, requests: 0, retries: 0, waits: 0 }
+        Self { row, deadline, requests: 0, retries: 0, exchanges: Vec::new(), waits: 0 }
+    }
+
+    /// Notes how a question was answered.
+    pub(crate) fn note<T>(&mut self, operation: Operation, result: &Result<T, Failure>, asked_at: Instant) {
+        if self.exchanges.len() < EXCHANGES {
+            self.exchanges.push(Exchange {
+                operation: operation.as_str().to_owned(),
+                answer: result.as_ref().err().map_or_else(|| "ok".into(), Failure::answer),
+                millis: u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            });
+        }
     }
 }
 
@@ -166,8 +182,10 @@ impl Server {
             if Instant::now() >= account.deadline {
                 return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             }
+            let asked_at = Instant::now();
             let (result, requests) = request().await;
             account.requests += requests;
+            account.note(operation, &result, asked_at);
             permit.finish(Sample { verdict: verdict(&result), class: operation as usize });
             if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
                 return Ok(value);

@@ -100,7 +100,7 @@ impl Worker {
                 continue;
             }
             // The gate may be our own, opened after it was read.
-            if let Ok(Some(ShutGate { gate, left })) = self.ledger.gate().await
+            if let Ok(Some(ShutGate { gate, left, .. })) = self.ledger.gate().await
                 && pause.ended() == ended
             {
                 let until = (gate.kind == GateKind::Throttled).then(|| Instant::now() + left);

@@ -12,14 +12,15 @@ use crate::ledger::{Act, Gate, GateKind, LedgerError, ShutGate};
 // A pause for a deeper reason is not renamed by a shallower one, and none is shortened.
 const SHUT: &str = "
     WITH depth AS (SELECT $4 AS kinds)
-    INSERT INTO gate AS standing (kind, reason, shut_until)
-    VALUES ($1, $2, ledger_now() + $3 * interval '1 microsecond')
-    ON CONFLICT (single) DO UPDATE SET (kind, reason, shut_until) = (
+    INSERT INTO gate AS standing (kind, reason, shut_until, shut_at)
+    VALUES ($1, $2, ledger_now() + $3 * interval '1 microsecond', ledger_now())
+    ON CONFLICT (single) DO UPDATE SET (kind, reason, shut_until, shut_at) = (
       SELECT CASE WHEN stays THEN standing.kind ELSE excluded.kind END,
              CASE WHEN stays THEN standing.reason ELSE excluded.reason END,
-             greatest(standing.shut_until, excluded.shut_until)
-      FROM (SELECT standing.shut_until > ledger_now()
-              AND array_position(kinds, standing.kind) > array_position(kinds, excluded.kind) AS stays
+             greatest(standing.shut_until, excluded.shut_until),
+             CASE WHEN stands THEN standing.shut_at ELSE excluded.shut_at END
+      FROM (SELECT standing.shut_until > ledger_now() AS stands,
+              standing.shut_until > ledger_now() AND array_position(kinds, standing.kind) > array_position(kinds, excluded.kind) AS stays
             FROM depth) AS compared)";
 
 pub(super) async fn shut_gate(session: Session, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
@@ -53,13 +54,14 @@ pub(super) async fn now(session: Session) -> Result<Timestamp, LedgerError> {
 }
 
 const GATE: &str = "
-    SELECT kind, reason, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left FROM gate";
+    SELECT kind, reason, shut_at, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left FROM gate";
 
 pub(super) async fn gate(session: Session) -> Result<Option<ShutGate>, LedgerError> {
     let standing = session.finish(&[(GATE, &[])]).await?;
     let Some(row) = standing.first() else { return Ok(None) };
     let gate = Gate { kind: needed(row, "kind")?, reason: get(row, "reason")? };
-    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, left }))
+    let since = instant(row, "shut_at")?.unwrap_or_default();
+    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, since, left }))
 }
 
 const HOLD: &str = "
