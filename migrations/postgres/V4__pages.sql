@@ -1,6 +1,7 @@
 -- What pages are made of: how claims went, counts that need no counting, and indexes in the order of the lists.
 
--- Of the newest generation, where a worker ended it well: what failed is in attempt. Took is in microseconds;
+-- When a row got its outcome, unless with the snapshot; the others only where a worker ended it well: what failed is in
+-- attempt. Took is in microseconds;
 -- exchanges is JSON (operation, answer, milliseconds; nothing of their content) that no statement looks into.
 ALTER TABLE row ADD COLUMN ended_at TIMESTAMPTZ, ADD COLUMN took BIGINT, ADD COLUMN exchanges TEXT;
 
@@ -52,7 +53,7 @@ DROP INDEX row_by_outcome;
 CREATE INDEX row_by_outcome ON row (run_id, outcome, sheet_row) WHERE outcome IS NOT NULL;
 CREATE INDEX row_by_reason ON row (run_id, reason, sheet_row) WHERE reason IS NOT NULL;
 CREATE INDEX row_unfinished ON row (run_id, sheet_row) WHERE outcome IS NULL;
-CREATE INDEX row_warned ON row (run_id, sheet_row, warnings) WHERE warnings <> '';
+CREATE INDEX row_warned ON row (run_id, warnings, sheet_row) WHERE warnings <> '';
 CREATE INDEX dead_letter_waiting ON dead_letter (number) WHERE replayed_at IS NULL;
 CREATE INDEX dead_letter_of_run ON dead_letter (run_id, number);
 CREATE INDEX dead_letter_of_nik ON dead_letter (nik_hash, number);

@@ -1,6 +1,7 @@
 -- What pages are made of: how claims went, counts that need no counting, and indexes in the order of the lists.
 
--- Of the newest generation, where a worker ended it well: what failed is in attempt.
+-- When a row got its outcome, unless with the snapshot; the others only where a worker ended it well: what failed is in
+-- attempt.
 ALTER TABLE row ADD COLUMN ended_at INTEGER;
 ALTER TABLE row ADD COLUMN took INTEGER;          -- microseconds
 ALTER TABLE row ADD COLUMN exchanges TEXT;        -- JSON: operation, answer, milliseconds; nothing of their content

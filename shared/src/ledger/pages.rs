@@ -41,14 +41,15 @@ pub struct Exchange {
     pub millis: u64,
 }
 
-/// How a row's newest generation ended, where a worker ended it well.
+/// How a row's newest generation ended, where it did not end with the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// When.
     pub at: Timestamp,
-    /// How long its last claim was worked on.
+    /// How long its last claim was worked on; nothing where the ledger settled it, or where it failed: see
+    /// [`RowHistory::attempts`].
     pub took: Duration,
-    /// What was asked in it.
+    /// What was asked in it; likewise.
     pub exchanges: Vec<Exchange>,
 }
 
@@ -112,7 +113,7 @@ pub struct RowHistory {
     pub requests: u32,
     /// How often it, or a request of it, was tried again.
     pub retries: u32,
-    /// How it ended, where a worker ended it well.
+    /// How it ended, if it has.
     pub ending: Option<Ending>,
     /// What failed, oldest first.
     pub attempts: Vec<Attempt>,

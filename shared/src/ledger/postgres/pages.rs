@@ -80,8 +80,29 @@ impl Terms {
     }
 }
 
+// A run has few combinations of warnings: from each to the next is one step in the index.
+const COMBINATIONS: &str = "
+    WITH RECURSIVE combination (warnings) AS (
+      SELECT min(warnings) FROM row WHERE run_id = $1 AND warnings <> ''
+      UNION ALL
+      SELECT (SELECT min(warnings) FROM row WHERE run_id = $1 AND warnings <> '' AND warnings > combination.warnings)
+      FROM combination WHERE combination.warnings IS NOT NULL)
+    SELECT warnings FROM combination WHERE warnings IS NOT NULL";
+
+/// The combinations of warnings that rows of the run have, and that this one is in.
+async fn combinations(
+    session: &mut Session,
+    run: RunId,
+    warning: Warning,
+) -> Result<Vec<String>, LedgerError> {
+    let found = session.run(&[(COMBINATIONS, &[(&run.0, Type::UUID)])]).await?;
+    let found = found.iter().map(|row| get::<String>(row, "warnings")).collect::<Result<Vec<_>, _>>()?;
+    let has = |codes: &String| codes.split_whitespace().any(|code| code == Warning::as_str(warning));
+    Ok(found.into_iter().filter(has).collect())
+}
+
 pub(super) async fn row_page(
-    session: Session,
+    mut session: Session,
     run: RunId,
     filter: &RowFilter,
     page: Page<u32>,
@@ -97,8 +118,8 @@ pub(super) async fn row_page(
     }
     if let Some(warning) = filter.warning {
         terms.sql.push("warnings <> ''".into());
-        let code = format!(" {} ", Warning::as_str(warning));
-        terms.term("strpos(' ' || warnings || ' ', ?) > 0", code, Type::TEXT);
+        let found = combinations(&mut session, run, warning).await?;
+        terms.term("warnings = ANY (?)", found, Type::TEXT_ARRAY);
     }
     if let Some(sheet_row) = filter.sheet_row {
         terms.term("sheet_row = ?", int(sheet_row), Type::INT4);

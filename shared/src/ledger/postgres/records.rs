@@ -197,7 +197,8 @@ const BURY: &str = concat!(
       outcome = CASE WHEN found.state = 'failed' THEN $5 ELSE r.outcome END,
       published = CASE WHEN found.state = 'failed' THEN r.published ELSE FALSE END,
       sweep_at = CASE WHEN found.state = 'failed' THEN r.sweep_at ELSE 'epoch' END,
-      sweeps = CASE WHEN found.state = 'failed' THEN r.sweeps ELSE 0 END
+      sweeps = CASE WHEN found.state = 'failed' THEN r.sweeps ELSE 0 END,
+      ended_at = CASE WHEN found.state = 'failed' THEN ledger_now() END
     FROM found WHERE r.run_id = found.run_id AND r.sheet_row = found.sheet_row"
 );
 

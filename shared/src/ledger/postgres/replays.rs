@@ -81,7 +81,7 @@ const OPEN: &str = concat!(
     noted AS (
       UPDATE dead_letter AS d SET replayed_at = ledger_now() FROM letter WHERE d.number = letter.number)
     UPDATE row AS r SET generation = r.generation + 1, state = 'pending', outcome = NULL, reason = NULL, found = NULL,
-      attempts = 0, turn = 0, crashes = 0, sweep_at = 'epoch', sweeps = 0, published = FALSE
+      attempts = 0, turn = 0, crashes = 0, sweep_at = 'epoch', sweeps = 0, published = FALSE, ended_at = NULL
     FROM letter JOIN run ON run.run_id = letter.run_id
     WHERE r.run_id = letter.run_id AND r.sheet_row = letter.sheet_row
     RETURNING r.run_id, r.sheet_row, r.generation, run.run_date, run.snapshot_order"

@@ -192,9 +192,9 @@ fn bury_one(db: &Connection, now: i64, key: RowKey, deaths: Option<&str>) -> Res
     .and_then(|mut insert| insert.execute(params![key.run, key.sheet_row, deaths, now]))
     .doing("bury dead letters")?;
     db.prepare_cached(
-        "UPDATE row SET state = 'done', outcome = 'dead_lettered' WHERE run_id = ? AND sheet_row = ?",
+        "UPDATE row SET state = 'done', outcome = 'dead_lettered', ended_at = ?3 WHERE run_id = ?1 AND sheet_row = ?2",
     )
-    .and_then(|mut update| update.execute(params![key.run, key.sheet_row]))
+    .and_then(|mut update| update.execute(params![key.run, key.sheet_row, now]))
     .doing("bury dead letters")?;
     Ok(())
 }

@@ -321,7 +321,7 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<R
         counts.reopened(db, key)?;
         db.prepare_cached(
             "UPDATE row SET generation = generation + 1, state = 'pending', outcome = NULL, reason = NULL, found = NULL,
-                            attempts = 0, turn = 0, crashes = 0, sweep_at = 0, sweeps = 0, published = 0
+                            attempts = 0, turn = 0, crashes = 0, sweep_at = 0, sweeps = 0, published = 0, ended_at = NULL
              WHERE run_id = ? AND sheet_row = ? AND generation = ?",
         )
         .and_then(|mut update| update.execute(params![run, sheet_row, generation]))
