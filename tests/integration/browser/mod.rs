@@ -1,0 +1,4 @@
+//! The pages in a real Chromium. What is looked at is in `tests/browser`, whose scenarios are played here against the
+//! programs and the simulators.
+
+mod harness;
