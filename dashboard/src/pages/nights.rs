@@ -67,7 +67,7 @@ impl Line {
             started: moment(of.started_at, &dashboard.zone),
             selected: n(selected),
             done: n(done),
-            percent: if selected == 0 { if is_open { 0 } else { 100 } } else { done * 100 / selected },
+            percent: (done * 100).checked_div(selected).unwrap_or(if is_open { 0 } else { 100 }),
             rate: n(done / worked),
             updated: n(tally.count(Outcome::Updated)),
             rejected: n(tally.count(Outcome::Rejected)),
