@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins others services browser
+.PHONY: demo demo-cluster test test-all lint fmt bins others services browser pictures
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -51,3 +51,7 @@ services:
 browser:
 	scripts/install-chromium
 	scripts/install-playwright
+
+# The pictures of the pages in docs/pictures, taken anew.
+pictures: bins browser
+	cargo run --locked -p tests --bin pictures

@@ -21,6 +21,8 @@ export async function crawl(stage, person, start = '/') {
   while (waiting.length && found.size < 60) {
     const url = new URL(waiting.shift())
     if (url.origin !== new URL(stage.base).origin || found.has(kind(url))) continue
+    // The switch of the language would stay switched.
+    if (url.pathname.startsWith('/language/')) continue
     const path = url.pathname + url.search
     const response = await person.context.request.get(path, { failOnStatusCode: false, maxRedirects: 0 }).catch(() => null)
     // What is no page (a report to keep, the language's switch) is not looked at.
@@ -54,6 +56,15 @@ export default async function (stage, input) {
       await person.close()
     }
   }
+  const switching = await stage.person({ lang: 'id' })
+  const language = () => switching.page.getAttribute('html', 'lang')
+  await stage.go(switching, '/runs')
+  stage.same('the browser chooses the language', await language(), 'id')
+  await switching.page.locator('a[hreflang=en]').click()
+  await switching.page.waitForLoadState('load')
+  stage.same('the switch leads back to the same page', new URL(switching.page.url()).pathname, '/runs')
+  await stage.go(switching, '/')
+  stage.same('the language stays switched', await language(), 'en')
   const phone = await stage.person({ screen: PHONE, storageState: state })
   const keyboard = await stage.person({ storageState: state })
   for (const [name, path] of pages) {

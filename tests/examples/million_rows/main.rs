@@ -1,9 +1,11 @@
-//! How long what a page is made of takes with a million rows in a run, on both ledgers:
+//! How long the pages, and what they are made of, take with a million rows in a run, on both ledgers:
 //! `cargo run --release -p tests --example million_rows [ROWS]`. Prints a table; status 1 where something took longer
 //! than a page may.
 //!
 //! Postgres is the one the tests use (private, or `TEST_DATABASE_URL`). Rows are put in place by SQL, as a night in
 //! progress: nothing of them can be opened.
+
+mod pages;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -213,6 +215,9 @@ async fn measure<L: Ledger + 'static>(name: &str, ledger: &Arc<L>, run: RunId, r
     measured.time("acts, newest first", || ledger.acts(None, Page::First, SHOWN)).await;
     measured.time("acts of a run", || ledger.acts(Some(run), Page::First, SHOWN)).await;
     measured.time("the gate", || ledger.gate()).await;
+    say(format_args!("  at most {:.1} ms", millis(measured.worst)));
+    measured.worst = Duration::ZERO;
+    pages::measure(ledger, run, rows, &mut measured).await;
     say(format_args!("  at most {:.1} ms", millis(measured.worst)));
     measured.over
 }

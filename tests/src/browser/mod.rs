@@ -3,6 +3,8 @@
 //! A scenario is a module in `tests/browser/scenarios`. It is given its input as JSON, and tells one line of JSON for
 //! each check. A missing Node, Chromium or playwright-core is an error that says what to install.
 
+mod office;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::process::in_repository;
+
+pub use office::{Office, TOKEN, furnish};
 
 /// Longer than any scenario takes, a night included.
 const PATIENCE: Duration = Duration::from_secs(240);
