@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins others services
+.PHONY: demo demo-cluster test test-all lint fmt bins others services browser pictures
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -20,11 +20,11 @@ demo-cluster: services
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
 # Every test but the long ones.
-test: bins others services
+test: bins others services browser
 	cargo test --workspace --locked
 
 # The long ones too: more kills.
-test-all: bins others services
+test-all: bins others services browser
 	cargo test --workspace --locked -- --include-ignored
 
 lint:
@@ -46,3 +46,12 @@ others:
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).
 services:
 	scripts/install-services
+
+# Chromium and what drives it, for the tests that look at the pages as people do.
+browser:
+	scripts/install-chromium
+	scripts/install-playwright
+
+# The pictures of the pages in docs/pictures, taken anew.
+pictures: bins browser
+	cargo run --locked -p tests --bin pictures

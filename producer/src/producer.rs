@@ -242,9 +242,11 @@ impl Producer {
         let detail = serde_json::json!({ "niks": replay.niks.iter().map(KeyedHash::as_str).collect::<Vec<_>>(),
             "from": replay.from, "to": replay.to, "reason": replay.reason.map(|reason| reason.as_str()) });
         let rows = self.backing.ledger.replay(replay).await?;
-        let detail = serde_json::json!({ "filter": detail, "count": rows.len() });
-        self.backing.ledger.note_act(Act { who: self.who.clone(), act: "replay".into(), detail }).await?;
         let mut runs: Vec<RunId> = rows.iter().map(|row| row.run).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        let detail = serde_json::json!({ "filter": detail, "count": rows.len(), "runs": runs });
+        self.backing.ledger.note_act(Act { who: self.who.clone(), act: "replay".into(), detail }).await?;
         // What an interrupted replay left behind is no open dead letter any more, and nobody else's either.
         let unfinished = self.backing.ledger.unfinished_runs(&self.job, None).await?;
         runs.extend(unfinished.iter().filter(|run| run.state == RunState::Closed).map(|run| run.id));

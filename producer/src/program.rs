@@ -99,7 +99,7 @@ pub async fn look(
                 Ok(niks) => niks,
                 Err(problem) => return refuse([problem]),
             };
-            let filter = RowFilter { outcome: *outcome, reason: *reason, niks };
+            let filter = RowFilter { outcome: *outcome, reason: *reason, niks, ..RowFilter::default() };
             listing(*output, *lang).rows(run, &filter, &mut out).await
         }
         Command::DeadLetters { from, to, reason, nik, all, lang, output } => {

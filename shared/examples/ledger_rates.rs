@@ -15,8 +15,8 @@ use shared::data_key::KeyedHash;
 use shared::domain::{Outcome, RunDate};
 use shared::ledger::postgres::{PostgresAddress, PostgresLedger, PostgresTerms};
 use shared::ledger::{
-    Claim, ClaimRequest, DueTerms, Fence, Intent, Ledger, LedgerView as _, LockAttempt, NewRun, Record,
-    Recorded, RowKey, RowMessage, RunId, RunKind, SeedRow, Seeded, Selection, Settlement, Snapshot,
+    Claim, ClaimRequest, DueTerms, Exchange, Fence, Intent, Ledger, LedgerView as _, LockAttempt, NewRun,
+    Record, Recorded, RowKey, RowMessage, RunId, RunKind, SeedRow, Seeded, Selection, Settlement, Snapshot,
 };
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -178,6 +178,10 @@ async fn settle(ledger: &PostgresLedger, batch: &[RowMessage], intents: bool) ->
         settlement: Settlement::Done { outcome: Outcome::Updated, warnings: Vec::new() },
         requests: 2,
         retries: 0,
+        took: Duration::from_millis(80),
+        exchanges: ["search", "update"]
+            .map(|operation| Exchange { operation: operation.into(), answer: "ok".into(), millis: 31 })
+            .to_vec(),
     };
     let recorded = ledger.record(&claimed.into_iter().map(record).collect::<Vec<_>>()).await?;
     if recorded.contains(&Recorded::Refused) {

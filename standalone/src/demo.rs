@@ -15,7 +15,7 @@ const FOLDER: &str = "demo-night";
 const API_KEY: &str = "demo-api-key";
 
 /// Starts the simulators, runs today's night and says what reached the FHIR server.
-pub async fn run(flags: &RunFlags) -> Status {
+pub async fn run(flags: &RunFlags, serve: bool) -> Status {
     let folder = Path::new(FOLDER);
     let simulators = match start(folder).await {
         Ok(simulators) => simulators,
@@ -33,9 +33,12 @@ pub async fn run(flags: &RunFlags) -> Status {
             "FHIR_API_KEY" => Some(format!("file:{FOLDER}/api-key")),
             "DATABASE_URL" => Some(format!("sqlite:{FOLDER}/nightly-sync.db")),
             // Of the real environment only what does not lead elsewhere.
-            "LOG_FORMAT" | "METRICS_ADDR" | "FHIR_MAX_CONCURRENCY" | "FHIR_MAX_RPS" => {
-                std::env::var(name).ok()
-            }
+            "LOG_FORMAT"
+            | "METRICS_ADDR"
+            | "DASHBOARD_ADDR"
+            | "DASHBOARD_TOKEN"
+            | "FHIR_MAX_CONCURRENCY"
+            | "FHIR_MAX_RPS" => std::env::var(name).ok(),
             _ => None,
         };
         match Settings::read(&value) {
@@ -50,7 +53,7 @@ pub async fn run(flags: &RunFlags) -> Status {
         sheets = simulators.sheets_url(),
         "demo: simulators are up; 60,000 rows in the sheet, 20,000 of them of today"
     );
-    let status = Box::pin(crate::act(&settings, flags)).await;
+    let status = Box::pin(crate::act(&settings, flags, serve)).await;
     let stats = simulators.snapshot();
     eprintln!(
         "The simulated FHIR server took {} writes and changed {} Patients; writes beyond a Patient's first: {}.",

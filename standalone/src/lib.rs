@@ -2,3 +2,4 @@
 //! in the very same way.
 
 pub mod composition;
+pub mod hands;

@@ -1,14 +1,17 @@
 //! `standalone`: the whole night in one process, on SQLite and an in-process queue.
 
 mod demo;
+mod serving;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser as _};
+use dashboard::Dashboard;
 use producer::flags::{Cli, Command, RunFlags};
 use producer::{ConfiguredSources, command, program};
+use shared::backing::Backing;
 use shared::clock::Clock;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{LedgerError, LedgerView as _};
@@ -19,6 +22,7 @@ use shared::status::{Status, fail, refuse};
 use shared::telemetry;
 use shared::webhook::Webhook;
 use standalone::composition::{Common, Tuning, data_keys, database_path};
+use standalone::hands::Acting;
 use worker::Fhir;
 
 /// How long a starter waits for another process on the same database: one lease of the run lock.
@@ -31,6 +35,10 @@ struct StandaloneFlags {
     /// Everything it makes is in ./demo-night. Example: --demo
     #[arg(long, conflicts_with_all = ["date", "due", "from", "file", "resume", "replay_dlq"])]
     demo: bool,
+    /// Serve the page on DASHBOARD_ADDR until stopped. Alone it runs nothing; with --demo, or with a date, the page stays
+    /// up after the night. Example: --serve
+    #[arg(long)]
+    serve: bool,
 }
 
 fn main() -> ExitCode {
@@ -43,7 +51,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         return refuse([problem]);
     }
     if cli.extra.demo {
-        return Box::pin(demo::run(&cli.run)).await;
+        return Box::pin(demo::run(&cli.run, cli.extra.serve)).await;
     }
     let settings = match Settings::from_env() {
         Ok(settings) => settings,
@@ -52,21 +60,24 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     telemetry::start(settings.log_format);
     match &cli.command {
         Some(command) => look(&settings, command).await,
-        None => Box::pin(act(&settings, &cli.run)).await,
+        None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
+        None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
     }
 }
 
 /// Runs what the flags ask for.
-async fn act(settings: &Settings, flags: &RunFlags) -> Status {
+async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     let clock = Clock::system();
     let path = database_path(settings);
     let sources =
         ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
     let fhir = Fhir::prepare(settings, &clock).await;
-    let (path, sources, fhir, webhook) = match (path, sources, fhir, Webhook::prepare(settings).await) {
-        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook)) => (path, sources, fhir, webhook),
-        (path, sources, fhir, webhook) => {
-            return refuse([path.err(), sources.err(), fhir.err(), webhook.err()].into_iter().flatten());
+    let (webhook, token) = (Webhook::prepare(settings).await, Dashboard::token(settings).await);
+    let (path, sources, fhir, webhook, token) = match (path, sources, fhir, webhook, token) {
+        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook), Ok(token)) => (path, sources, fhir, webhook, token),
+        (path, sources, fhir, webhook, token) => {
+            let problems = [path.err(), sources.err(), fhir.err(), webhook.err(), token.err()];
+            return refuse(problems.into_iter().flatten());
         }
     };
     let people = match command::asked_for(flags) {
@@ -92,13 +103,29 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
         Err(problem) => return refuse([problem]),
     };
     let niks = producer::hashes(&people, &keys);
-    let common = Common::new(ledger, keys, clock, Tuning::default());
+    let common = Common::new(ledger, keys.clone(), clock, Tuning::default());
     let (producer, worker) = (common.producer(settings, Arc::new(sources)), common.worker(settings, fhir));
     let page = Arc::new(Page::default());
-    let (backing, part) = (common.backing.clone(), Some(worker.part()));
-    page.watch(Watched { backing, job: settings.job.clone(), part });
+    // Looked at beside the acting side, so that what outlives the command holds no lock.
+    let looked_at = match SqliteLedger::look(&path, common.backing.clock.clone()) {
+        Ok(ledger) => Arc::new(ledger),
+        Err(error) => return fail(&error),
+    };
+    let backing = Backing { ledger: looked_at, ..common.backing.clone() };
+    page.watch(Watched { backing, job: settings.job.clone(), part: Some(worker.part()) });
     let _served = Served::on(settings.metrics_addr, page).await;
     let signals = Signals::listen();
+    let acting = Acting::default();
+    acting.set(Some(common.backing.ledger.clone()));
+    // A page that cannot be served stops no night, unless it was asked for.
+    let serving = match serving::open(settings, path, keys, token, acting.clone(), &signals).await {
+        Ok(serving) => Some(serving),
+        Err(problem) if serve => return refuse([problem]),
+        Err(problem) => {
+            tracing::warn!(%problem, "going on without the page");
+            None
+        }
+    };
     // The worker drains as soon as this process is told to stop, or its command has ended.
     let drain = signals.stop.child_token();
     let command = async {
@@ -112,10 +139,21 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
         let (executed, ()) = tokio::join!(command, work);
         executed.tell(&producer, flags).await
     };
-    tokio::select! {
+    let status = tokio::select! {
         status = night => status,
         () = signals.run_out() => signals.interrupted(),
+    };
+    if !serve || matches!(status, Status::Interrupted(_)) {
+        return status;
     }
+    // What is pressed from now on takes the lock for itself.
+    acting.set(None);
+    drop((producer, worker, common));
+    if let Some(serving) = &serving {
+        tracing::info!("the page stays up at http://{}/ until this program is stopped", serving.address());
+    }
+    signals.stop.cancelled().await;
+    status
 }
 
 /// Prints a list.

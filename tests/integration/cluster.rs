@@ -1,6 +1,7 @@
-//! The programs of a cluster, `producer` and `worker`, on a real Postgres and a real RabbitMQ.
+//! The programs of a cluster, `producer`, `worker` and `dashboard`, on a real Postgres and a real RabbitMQ.
 
 mod away;
+mod dashboard;
 mod dead_letters;
 mod detached;
 mod drained;

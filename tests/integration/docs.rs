@@ -18,6 +18,8 @@ struct ProgramFlags {
     #[arg(long)]
     demo: bool,
     #[arg(long)]
+    serve: bool,
+    #[arg(long)]
     detach: bool,
 }
 
@@ -254,7 +256,10 @@ fn the_data_model_names_every_table_column_and_index_and_no_other() {
         .map(|entry| entry.unwrap().path())
         .collect();
     // V2 before V10.
-    migrations.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    migrations.sort_by_key(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name[1..].split("__").next().unwrap().parse::<u32>().expect("a version")
+    });
     for migration in migrations {
         db.execute_batch(&std::fs::read_to_string(migration).unwrap()).unwrap();
     }

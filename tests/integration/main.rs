@@ -1,5 +1,6 @@
 //! The one integration-test binary: every suite is a module of it.
 
+mod browser;
 mod cluster;
 mod conformance;
 mod docs;

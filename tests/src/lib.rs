@@ -1,5 +1,6 @@
 //! What the integration tests are made of; the tests themselves are in the one binary `integration`.
 
+pub mod browser;
 pub mod conformance;
 pub mod examples;
 pub mod night;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use shared::domain::Nik;
+use tokio::time::Instant;
 
 use crate::fhir::{Change, Failure, FhirClient, Found, Operation, Written};
 use crate::gather::{GatherTerms, Gatherer, Outcome, Question, Told};
@@ -116,6 +117,7 @@ impl Server {
         let mut renewed = false;
         loop {
             self.let_in().await?;
+            let asked_at = Instant::now();
             let (result, requests) = match gatherer.ask(question.clone(), account.deadline).await {
                 Told::Answered(result, requests) => (result, requests),
                 Told::Unsaid(requests) => {
@@ -126,6 +128,7 @@ impl Server {
                 Told::Paused => return Err(Stop::Paused),
             };
             account.requests += requests;
+            account.note(operation, &result, asked_at);
             note(&result);
             if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
                 return Ok(value);

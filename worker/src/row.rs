@@ -121,6 +121,8 @@ impl Rows {
                 settlement: Settlement::Returned,
                 requests: 0,
                 retries: 0,
+                took: asked_at.elapsed(),
+                exchanges: Vec::new(),
             };
             let _ = self.record(record, lease_ends).await;
             return Settle::Done;
@@ -149,6 +151,8 @@ impl Rows {
             settlement: settlement.clone(),
             requests: work.account.requests,
             retries: work.account.retries + u32::from(matches!(settlement, Settlement::Retry { .. })),
+            took: asked_at.elapsed(),
+            exchanges: std::mem::take(&mut work.account.exchanges),
         };
         match self.record(record, lease_ends).await {
             Ok(Recorded::Yes { turn }) => match settlement {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::error_chain;
-use shared::ledger::{Gate, GateKind, RowKey};
+use shared::ledger::{Exchange, Gate, GateKind, RowKey};
 use shared::metrics::Metrics;
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
@@ -31,6 +31,8 @@ const FREE_WAITS: u32 = 50;
 /// How often a row may pause everybody because the server names a time when asked for it, before that uses an attempt:
 /// the same for a Patient that is always answered so.
 const FREE_PAUSES: u32 = 5;
+/// So many exchanges of one claim are kept: a row that waits for a busy server has the same one over and over.
+const EXCHANGES: usize = 12;
 
 pub(crate) const LEASE_RAN_OUT: &str = "the lease ran out before the request's turn";
 
@@ -64,13 +66,26 @@ pub struct Account {
     pub requests: u32,
     /// How often one had to be made again.
     pub retries: u32,
+    /// What was asked, the first of them.
+    pub exchanges: Vec<Exchange>,
     waits: u32,
 }
 
 impl Account {
     /// A fresh account.
     pub fn new(row: RowKey, deadline: Instant) -> Self {
-        Self { row, deadline, requests: 0, retries: 0, waits: 0 }
+        Self { row, deadline, requests: 0, retries: 0, exchanges: Vec::new(), waits: 0 }
+    }
+
+    /// Notes how a question was answered.
+    pub(crate) fn note<T>(&mut self, operation: Operation, result: &Result<T, Failure>, asked_at: Instant) {
+        if self.exchanges.len() < EXCHANGES {
+            self.exchanges.push(Exchange {
+                operation: operation.as_str().to_owned(),
+                answer: result.as_ref().err().map_or_else(|| "ok".into(), Failure::answer),
+                millis: u64::try_from(asked_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            });
+        }
     }
 }
 
@@ -179,8 +194,10 @@ impl Server {
             if Instant::now() >= account.deadline {
                 return Err(Stop::Later(Duration::ZERO, LEASE_RAN_OUT.into()));
             }
+            let asked_at = Instant::now();
             let (result, requests) = request().await;
             account.requests += requests;
+            account.note(operation, &result, asked_at);
             permit.finish(Sample { verdict: verdict(&result), class: operation as usize });
             if let Some(value) = self.weigh(account, operation, result, &mut renewed).await? {
                 return Ok(value);

@@ -37,3 +37,11 @@ pub fn explain(
     };
     format!("{place}: {sentences}")
 }
+
+/// The same without the place: what the reason means and what usually helps.
+pub fn meaning(reason: Reason, lang: Language) -> &'static str {
+    match lang {
+        Language::En => explain_en::advice(reason),
+        Language::Id => explain_id::advice(reason),
+    }
+}

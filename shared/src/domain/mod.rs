@@ -29,7 +29,7 @@ mod tests;
 
 pub use cell::{Cell, SourceRow};
 pub use date::{DateOrder, NotARunDate, RunDate};
-pub use explain::{Language, explain};
+pub use explain::{Language, explain, meaning};
 pub use nik::{IMPOSSIBLE_NIK, Nik, NotANik};
 pub(crate) use outcome::spelled;
 pub use outcome::{Column, Outcome, Reason, UnknownWord};

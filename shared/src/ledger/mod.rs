@@ -2,8 +2,8 @@
 //! messages; whatever it loses, repeats or reorders is put right from here.
 //!
 //! Verbs of intent, in batches: an adapter turns each call into one transaction (or one statement), never
-//! into one per row. [`Ledger`] is the side that acts, [`LedgerView`] the side that is looked at. Both
-//! adapters run the conformance suite in `tests/`; what they do differently is declared:
+//! into one per row. [`Ledger`] is the side that acts, [`LedgerView`] the side that is looked at, and [`LedgerPages`] what
+//! pages for people are made of. Both adapters run the conformance suite in `tests/`; what they do differently is declared:
 //!
 //! | | SQLite | Postgres |
 //! | --- | --- | --- |
@@ -16,6 +16,7 @@
 mod crashes;
 mod error;
 mod outbox;
+mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod row;
@@ -31,6 +32,10 @@ use jiff::Timestamp;
 pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
 pub use outbox::{Notice, OpenNotice, StrayMessage, StrayView};
+pub use pages::{
+    Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, IntentView, LedgerPages,
+    NotedAct, Page, RowHistory,
+};
 pub use row::{
     Burial, Claim, ClaimRequest, Claimed, Intent, Order, Record, Recorded, RowKey, RowMessage, SeedRow,
     Seeded, Settlement,
@@ -46,7 +51,7 @@ use crate::domain::RunDate;
 
 /// The acting side.
 #[async_trait]
-pub trait Ledger: LedgerView {
+pub trait Ledger: LedgerView + LedgerPages {
     // The run lock and the run's life.
 
     /// Takes the lock of a job and date, or tells until when another holds it. A lease that ran out is taken
@@ -171,7 +176,7 @@ pub trait LedgerView: Send + Sync {
         limit: u32,
     ) -> Result<Vec<RunSummary>, LedgerError>;
 
-    /// What a run's rows became so far, counted.
+    /// What a run's rows became so far, counted row by row; [`LedgerPages::counted`] tells it at any size.
     async fn tally(&self, run: RunId) -> Result<Tally, LedgerError>;
 
     /// Where a job stands.

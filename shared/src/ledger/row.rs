@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::pages::Exchange;
 use super::run::{RunId, RunKind};
 use crate::data_key::KeyedHash;
 use crate::domain::{Column, Outcome, Reason, RunDate, Warning};
@@ -166,6 +167,10 @@ pub struct Record {
     pub requests: u32,
     /// How often the row had to be tried again.
     pub retries: u32,
+    /// How long the claim was worked on.
+    pub took: Duration,
+    /// What was asked of the FHIR server during it.
+    pub exchanges: Vec<Exchange>,
 }
 
 /// The end of a claim.

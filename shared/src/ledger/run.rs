@@ -230,6 +230,8 @@ pub struct Gate {
 pub struct ShutGate {
     /// Why it is shut.
     pub gate: Gate,
+    /// Since when: prolonging it, for whatever reason, does not change that.
+    pub since: Timestamp,
     /// When it lapses by itself, unless it is shut again: by the ledger's clock.
     pub left: Duration,
     /// Tells this shutting of it from every other one.

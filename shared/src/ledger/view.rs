@@ -83,6 +83,12 @@ pub struct RowFilter {
     pub outcome: Option<Outcome>,
     /// Only this reason.
     pub reason: Option<Reason>,
+    /// Only rows with this warning.
+    pub warning: Option<Warning>,
+    /// Only this row of the sheet.
+    pub sheet_row: Option<u32>,
+    /// Only rows without an outcome yet.
+    pub unfinished: bool,
     /// Only these NIKs; empty means all.
     pub niks: Vec<KeyedHash>,
 }

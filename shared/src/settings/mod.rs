@@ -2,6 +2,7 @@
 //!
 //! Reading touches nothing: no file, no network. Secrets are references here, resolved by whoever needs them.
 
+mod dashboard;
 mod fhir;
 mod reader;
 
@@ -16,6 +17,7 @@ use crate::domain::spelled;
 use crate::secrets::SecretRef;
 use reader::{Reader, duration, http_url};
 
+pub use dashboard::{DashboardSettings, Network};
 pub use fhir::{AuthKind, FhirBatch, FhirSettings, FhirWrite, PreviousNumber};
 pub use reader::SettingError;
 
@@ -111,6 +113,8 @@ pub struct Settings {
     pub retention_days: u32,
     /// `METRICS_ADDR`.
     pub metrics_addr: SocketAddr,
+    /// The page.
+    pub dashboard: DashboardSettings,
     /// `LOG_FORMAT`.
     pub log_format: Option<LogFormat>,
 }
@@ -165,6 +169,7 @@ impl Settings {
                 "an IP address and a port, such as 127.0.0.1:9464 or 0.0.0.0:9464",
                 |text| text.parse().ok(),
             ),
+            dashboard: dashboard::read(&mut reader),
             log_format: reader.value("LOG_FORMAT", None, "json, text", |text| text.parse().ok().map(Some)),
         };
         if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
@@ -251,6 +256,8 @@ mod tests {
             ("RUN_DEADLINE", "0m", "30m"),
             ("RETENTION_DAYS", "7", "30 or more"),
             ("METRICS_ADDR", "9464", "127.0.0.1:9464"),
+            ("DASHBOARD_ADDR", "8080", "127.0.0.1:8080"),
+            ("DASHBOARD_TRUSTED_PROXY", "proxy", "10.0.0.0/8"),
             ("LOG_FORMAT", "xml", "json, text"),
             ("JOB_NAME", "a b", "letters"),
         ];

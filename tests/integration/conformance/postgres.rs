@@ -14,7 +14,7 @@ use shared::ledger::{
     Burial, Claim, ClaimRequest, Claimed, DueTerms, Intent, Ledger, LedgerError, LedgerView as _,
     LockAttempt, Record, Replay, RowKey, RunId, Settlement,
 };
-use tests::conformance::ledger::{JOB, LEASE, Postgres, STALE, Stage, date, nik, number};
+use tests::conformance::ledger::{JOB, LEASE, Postgres, STALE, Stage, date, nik, number, plain};
 use tests::services::PostgresServer;
 use tests::services::postgres::Place;
 use tokio::time::{Instant, timeout};
@@ -180,17 +180,14 @@ async fn disturb(
         }
         let mut records: Vec<_> = ours
             .iter()
-            .map(|row| Record {
-                key: row.key,
-                epoch: row.epoch,
-                settlement: match random.random_range(0..4) {
+            .map(|row| {
+                let settlement = match random.random_range(0..4) {
                     0 => done(),
                     1 => Settlement::Failed { reason: Reason::PatientGone, error: "HTTP 410".into() },
                     2 => Settlement::Returned,
                     _ => Settlement::Retry { after: Duration::ZERO, counted: true, error: "HTTP 503".into() },
-                },
-                requests: 1,
-                retries: 0,
+                };
+                Record { requests: 1, ..plain(row, settlement) }
             })
             .collect();
         records.shuffle(&mut random);
@@ -275,10 +272,7 @@ async fn a_verb_that_is_given_up_leaves_nothing() {
     let blocker = place.client().await;
     // The row can be locked, the lease of its neighbour's NIK not: a transaction stands open when it is given up.
     blocker.batch_execute("BEGIN; SELECT FROM nik_lease FOR UPDATE").await.unwrap();
-    let records = [
-        Record { key: held.key, epoch: held.epoch, settlement: done(), requests: 1, retries: 0 },
-        Record { key: key(run, 2), epoch: 0, settlement: done(), requests: 1, retries: 0 },
-    ];
+    let records = [plain(&held, done()), Record { key: key(run, 2), epoch: 0, ..plain(&held, done()) }];
     let given_up = timeout(Duration::from_millis(300), stage.ledger().record(&records)).await;
     assert!(given_up.is_err(), "it waits for the lease");
     blocker.batch_execute("COMMIT").await.unwrap();
@@ -372,8 +366,7 @@ async fn a_role_that_may_create_nothing_can_act_once_the_tables_are_there() {
     let claims =
         worker.claim(&[ClaimRequest { key: key(run, 2), turn: 0, alone: false }], LEASE).await.unwrap();
     let Claim::Ours(row) = &claims[0] else { panic!("{claims:?}") };
-    let record = Record { key: row.key, epoch: row.epoch, settlement: done(), requests: 1, retries: 0 };
-    worker.record(&[record]).await.unwrap();
+    worker.record(&[plain(row, done())]).await.unwrap();
     assert_eq!(stage.outcome(run, 2).await, Some(Outcome::Updated));
     beside.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
 }
@@ -442,9 +435,7 @@ async fn the_servers_files_hold_no_personal_data_in_clear() {
     stage.kill(key(run, 4), Reason::RejectedByServer).await;
     stage.ledger().replay(Replay { niks: vec![stage.nik_hash(713)], ..Replay::default() }).await.unwrap();
     // A statement that fails is logged by the server.
-    let twice =
-        Record { key: claimed.key, epoch: claimed.epoch, settlement: done(), requests: 0, retries: 0 };
-    stage.ledger().record(&[twice]).await.unwrap();
+    stage.ledger().record(&[plain(&claimed, done())]).await.unwrap();
     place.client().await.batch_execute("CHECKPOINT").await.unwrap();
     let mut texts = texts_below(&folder.join("data"));
     texts.push(std::fs::read_to_string(folder.join("server.log")).unwrap());

@@ -5,6 +5,7 @@ mod concurrent;
 mod conflicts;
 mod credentials;
 mod dry_run;
+mod history;
 mod lossless;
 mod metrics;
 mod numbers;

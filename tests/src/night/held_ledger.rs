@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
-    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
-    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    Standing, StrayMessage, StrayView, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
+    Fence, Gate, Intent, Ledger, LedgerError, LedgerPages, LedgerView, LockAttempt, NewRun, NotedAct, Notice,
+    OpenNotice, Order, Page, Progress, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage,
+    RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -182,4 +182,16 @@ passed_on!(LedgerView {
     open_notices(limit: u32) -> Vec<OpenNotice>;
     strays(after: i64, limit: u32) -> Vec<StrayView>;
     gate() -> Option<ShutGate>;
+});
+
+passed_on!(LedgerPages {
+    counted(run: RunId) -> Tally;
+    run_page(job: &str, page: Page<i64>, limit: u32) -> Vec<RunSummary>;
+    runs_between(job: &str, from: RunDate, to: RunDate) -> Vec<RunSummary>;
+    started_by(run: RunId) -> Option<String>;
+    row_page(run: RunId, filter: &RowFilter, page: Page<u32>, limit: u32) -> Vec<RowView>;
+    history(run: RunId, sheet_row: u32) -> Option<RowHistory>;
+    dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
+    dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
+    acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
 });

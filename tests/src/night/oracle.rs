@@ -55,6 +55,11 @@ impl Scene {
                 run.date
             );
             assert!(ledger.is_settled(run.id).await.expect("an answer"));
+            assert_eq!(
+                *tally,
+                ledger.tally(run.id).await.expect("a tally"),
+                "what is kept is what is counted"
+            );
             let rows = self.rows(run.id).await;
             assert_eq!(
                 tally.outcomes.values().sum::<u64>(),

@@ -85,6 +85,14 @@ impl Cluster {
         (0..count).map(|_| self.worker()).collect()
     }
 
+    /// Starts a dashboard whose log-in takes this token.
+    pub fn dashboard(&mut self, token: &str) -> Running {
+        let file = self.site.file("dashboard-token", token);
+        self.set("DASHBOARD_TOKEN", format!("file:{}", file.display()));
+        self.set("DASHBOARD_ADDR", "127.0.0.1:0");
+        self.spawn(self.program("dashboard", &[]))
+    }
+
     /// Starts a producer.
     pub fn producer(&self, arguments: &[&str]) -> Running {
         self.spawn(self.program("producer", arguments))

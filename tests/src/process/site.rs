@@ -66,6 +66,7 @@ impl Site {
             ("FHIR_API_KEY", secret("api-key", API_KEY)),
             // Starts side by side each have a page of their own.
             ("METRICS_ADDR", "127.0.0.1:0".to_owned()),
+            ("DASHBOARD_ADDR", "127.0.0.1:0".to_owned()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         Self { simulators, folder, settings, starts: Cell::new(0) }

@@ -114,6 +114,22 @@ impl Failure {
         }
     }
 
+    /// In a word, for a row's history: the status, or what came instead of one.
+    pub fn answer(&self) -> String {
+        match self {
+            Self::Throttled { status, .. }
+            | Self::Forbidden { status, .. }
+            | Self::Conflict { status, .. }
+            | Self::Gone { status }
+            | Self::Rejected { status, .. }
+            | Self::Transient { kind: Transient::Server(status), .. } => status.to_string(),
+            Self::Unauthorized { .. } => "401".into(),
+            Self::Transient { kind: Transient::Unreachable, .. } => "unreachable".into(),
+            Self::Transient { kind: Transient::Timeout, .. } => "timeout".into(),
+            Self::Transient { kind: Transient::Broken, .. } => "broken".into(),
+        }
+    }
+
     /// Whether a write that failed so may have been carried out all the same: the Patient must then be read
     /// again before anything else is decided.
     pub fn leaves_write_in_doubt(&self) -> bool {

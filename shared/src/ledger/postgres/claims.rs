@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::convert::{Keys, count, get, left, micros, needed, order, row_key, texts, word};
+use super::counts::{keep_counts, outcomes_of};
 use super::records::GRACE;
 use super::session::{Param, Session};
 use crate::data_key::KeyedHash;
@@ -48,17 +49,22 @@ const STANDING_INTENTS: &str = "
 
 // A later snapshot that says the same number again makes that the newest word: a replay of a snapshot in between,
 // with another number, comes too late.
-const SETTLE: &str = "
-    WITH settled AS (
-      UPDATE row AS r SET state = 'done', outcome = asked.outcome, found = NULL, crashes = 0, epoch = r.epoch + 1
+const SETTLE: &str = concat!(
+    "WITH settled AS (
+      UPDATE row AS r SET state = 'done', outcome = asked.outcome, found = NULL, crashes = 0, epoch = r.epoch + 1,
+        ended_at = ledger_now()
       FROM unnest($1, $2, $3) AS asked (run_id, sheet_row, outcome)
       WHERE r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row
-      RETURNING r.run_id, r.sheet_row, r.outcome, r.nik_hash)
+      RETURNING r.run_id, r.sheet_row, r.outcome, r.reason, r.warnings, r.nik_hash),
+    counted AS (",
+    keep_counts!(outcomes_of!("settled", "1")),
+    ")
     UPDATE newest_success AS newest
     SET snapshot_order = run.snapshot_order, run_id = settled.run_id, sheet_row = settled.sheet_row
     FROM settled JOIN run ON run.run_id = settled.run_id
     WHERE settled.outcome = 'skipped_already_applied' AND run.kind = 'night' AND newest.nik_hash = settled.nik_hash
-      AND newest.run_date = run.run_date AND newest.snapshot_order < run.snapshot_order";
+      AND newest.run_date = run.run_date AND newest.snapshot_order < run.snapshot_order"
+);
 
 // As a worker's record would. Its crashes stay, for whoever looks into it.
 const GIVE_UP: &str = "

@@ -25,9 +25,12 @@ const RUNS_WITH_DUE_ROWS: &str = "
 // One that was published and merely waits is only stamped while the queue still holds messages: its own is most
 // likely among them. An expired claim is revoked: its epoch moves on, so that what its holder still records is
 // refused. The wait doubles ten times at most: with one minute, the longest is most of a day.
+//
+// Rows are joined by what the CTE says of the run, not by $1: a run that came after the last ANALYZE looks empty to the
+// planner, who would then read all of it for each row that is due.
 const TAKE_DUE: &str = "
     WITH due AS MATERIALIZED (
-      SELECT sheet_row, sweep_at, state = 'claimed' AS lost, state = 'claimed' OR NOT published OR $3 AS publish
+      SELECT run_id, sheet_row, sweep_at, state = 'claimed' AS lost, state = 'claimed' OR NOT published OR $3 AS publish
       FROM row WHERE run_id = $1 AND state <> 'done' AND sweep_at <= (SELECT ledger_now())
       ORDER BY sweep_at, sheet_row LIMIT $2 FOR UPDATE SKIP LOCKED),
     ranked AS (SELECT *, row_number() OVER (ORDER BY sweep_at, sheet_row) AS place FROM due)
@@ -35,7 +38,7 @@ const TAKE_DUE: &str = "
       sweep_at = ledger_now() + $4 * (1 << least(r.sweeps, 10)) * interval '1 microsecond', sweeps = r.sweeps + 1,
       published = r.published AND NOT ranked.publish, turn = r.turn + lost::integer, epoch = r.epoch + lost::integer,
       state = CASE WHEN lost THEN 'pending' ELSE r.state END
-    FROM ranked WHERE r.run_id = $1 AND r.sheet_row = ranked.sheet_row
+    FROM ranked WHERE r.run_id = ranked.run_id AND r.sheet_row = ranked.sheet_row
     RETURNING ranked.place, ranked.publish, r.sheet_row, r.generation, r.turn, r.sealed";
 
 pub(super) async fn take_due(mut session: Session, terms: DueTerms) -> Result<Vec<RowMessage>, LedgerError> {

@@ -13,13 +13,15 @@ use crate::ledger::{Act, Gate, GateKind, LedgerError, ShutGate};
 // shutting, so each moves it.
 const SHUT: &str = "
     WITH depth AS (SELECT $4 AS kinds)
-    INSERT INTO gate AS standing (kind, reason, shut_until)
-    VALUES ($1, $2, ledger_now() + $3 * interval '1 microsecond')
-    ON CONFLICT (single) DO UPDATE SET (kind, reason, shut_until) = (
+    INSERT INTO gate AS standing (kind, reason, shut_until, shut_at)
+    VALUES ($1, $2, ledger_now() + $3 * interval '1 microsecond', ledger_now())
+    ON CONFLICT (single) DO UPDATE SET (kind, reason, shut_until, shut_at) = (
       SELECT CASE WHEN stays THEN standing.kind ELSE excluded.kind END,
              CASE WHEN stays THEN standing.reason ELSE excluded.reason END,
-             greatest(standing.shut_until + interval '1 microsecond', excluded.shut_until)
-      FROM (SELECT standing.shut_until > ledger_now()
+             greatest(standing.shut_until + interval '1 microsecond', excluded.shut_until),
+             CASE WHEN stands THEN standing.shut_at ELSE excluded.shut_at END
+      FROM (SELECT standing.shut_until > ledger_now() AS stands,
+              standing.shut_until > ledger_now()
               AND array_position(kinds, standing.kind) > array_position(kinds, excluded.kind) AS stays
             FROM depth) AS compared)";
 
@@ -57,7 +59,7 @@ pub(super) async fn now(session: Session) -> Result<Timestamp, LedgerError> {
 }
 
 const GATE: &str = "
-    SELECT kind, reason, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left,
+    SELECT kind, reason, shut_at, (extract(epoch FROM shut_until - ledger_now()) * 1000000)::bigint AS micros_left,
       (extract(epoch FROM shut_until) * 1000000)::bigint AS mark
     FROM gate";
 
@@ -65,8 +67,9 @@ pub(super) async fn gate(session: Session) -> Result<Option<ShutGate>, LedgerErr
     let standing = session.finish(&[(GATE, &[])]).await?;
     let Some(row) = standing.first() else { return Ok(None) };
     let gate = Gate { kind: needed(row, "kind")?, reason: get(row, "reason")? };
+    let since = instant(row, "shut_at")?.unwrap_or_default();
     let mark = get(row, "mark")?;
-    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, left, mark }))
+    Ok(left(row, "micros_left")?.map(|left| ShutGate { gate, since, left, mark }))
 }
 
 const HOLD: &str = "

@@ -20,12 +20,15 @@
 mod address;
 mod claims;
 mod convert;
+mod counts;
 mod due;
 mod fleet;
+mod history;
 mod intents;
 mod lock;
 mod migrate;
 mod outbox;
+mod pages;
 mod records;
 mod replays;
 mod runs;
@@ -45,9 +48,9 @@ use session::Session;
 
 use super::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
-    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
-    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    Standing, StrayMessage, StrayView, Tally,
+    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Page, Progress, Record,
+    Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate,
+    Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -315,7 +318,7 @@ impl LedgerView for PostgresLedger {
         after: u32,
         limit: u32,
     ) -> Result<Vec<RowView>, LedgerError> {
-        views::rows(self.session("list rows").await?, run, filter, after, limit).await
+        pages::row_page(self.session("list rows").await?, run, filter, Page::After(after), limit).await
     }
 
     async fn dead_letters(

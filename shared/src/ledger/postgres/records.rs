@@ -7,6 +7,8 @@ use tokio_postgres::types::Type;
 
 use super::claims::LOCK_ROWS;
 use super::convert::{Keys, count, get, int, micros, warning_codes};
+use super::counts::{keep_counts, outcomes_of};
+use super::history::exchanges_json;
 use super::session::{Param, Session};
 use crate::domain::{Outcome, Reason};
 use crate::ledger::{Burial, LedgerError, Record, Recorded, RowKey, Settlement};
@@ -22,14 +24,15 @@ const LOCK_LEASES: &str = "SELECT count(*) FROM (
 
 // The end of the lease is not asked here: while the epoch stands, nobody else has touched the row, and while
 // its NIK's lease is where the claim left it, nobody else the Patient. A dry run's findings change no record.
-const RECORD: &str = "
-    WITH asked AS (
-      SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) WITH ORDINALITY
+// An attempt that was given back tried nothing to the end: it is not kept.
+const RECORD: &str = concat!(
+    "WITH asked AS (
+      SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) WITH ORDINALITY
         AS asked (run_id, sheet_row, generation, epoch, state, outcome, reason, found, warnings, sweep_after,
-                  attempts, turns, requests, retries, place)),
+                  attempts, turns, requests, retries, took, exchanges, place)),
     clock AS MATERIALIZED (SELECT ledger_now() AS now),
     ours AS MATERIALIZED (
-      SELECT asked.*, r.nik_hash, r.number_hash, run.run_date, run.snapshot_order, run.kind
+      SELECT asked.*, r.nik_hash, r.number_hash, r.warnings AS had, run.run_date, run.snapshot_order, run.kind
       FROM asked
       JOIN row AS r ON r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row
         AND r.generation = asked.generation AND r.epoch = asked.epoch AND r.state = 'claimed'
@@ -50,14 +53,32 @@ const RECORD: &str = "
       ON CONFLICT (nik_hash) DO UPDATE SET run_date = excluded.run_date, snapshot_order = excluded.snapshot_order,
         number_hash = excluded.number_hash, run_id = excluded.run_id, sheet_row = excluded.sheet_row,
         succeeded_at = excluded.succeeded_at
-      WHERE (excluded.run_date, excluded.snapshot_order) >= (newest.run_date, newest.snapshot_order))
+      WHERE (excluded.run_date, excluded.snapshot_order) >= (newest.run_date, newest.snapshot_order)),
+    attempted AS (
+      INSERT INTO attempt (run_id, sheet_row, generation, epoch, ended_at, took, last, counted, error, exchanges)
+      SELECT run_id, sheet_row, generation, epoch, now, took, state = 'failed', attempts > 0, coalesce(found, ''), exchanges
+      FROM ours, clock WHERE state IN ('retrying', 'failed')
+      ON CONFLICT (run_id, sheet_row, generation, epoch) DO NOTHING),
+    ended AS (
+      SELECT run_id, outcome, reason, btrim(had || ' ' || warnings) AS warnings FROM ours WHERE outcome IS NOT NULL),
+    counted AS (",
+    keep_counts!(
+        "SELECT run_id, 'requests', '', requests FROM ours
+         UNION ALL SELECT run_id, 'retries', '', retries FROM ours UNION ALL ",
+        outcomes_of!("ended", "1")
+    ),
+    ")
     UPDATE row AS r SET state = ours.state, outcome = ours.outcome, reason = ours.reason, found = ours.found,
       warnings = btrim(r.warnings || ' ' || ours.warnings),
       sweep_at = coalesce(now + ours.sweep_after * interval '1 microsecond', 'epoch'),
       attempts = r.attempts + ours.attempts, turn = r.turn + ours.turns, requests = r.requests + ours.requests,
-      retries = r.retries + ours.retries, published = FALSE, sweeps = 0, crashes = 0
+      retries = r.retries + ours.retries, published = FALSE, sweeps = 0, crashes = 0,
+      ended_at = CASE WHEN ours.outcome IS NOT NULL THEN now END,
+      took = CASE WHEN ours.outcome IS NOT NULL THEN ours.took END,
+      exchanges = CASE WHEN ours.outcome IS NOT NULL THEN ours.exchanges END
     FROM ours, clock WHERE r.run_id = ours.run_id AND r.sheet_row = ours.sheet_row
-    RETURNING ours.place, r.turn";
+    RETURNING ours.place, r.turn"
+);
 
 /// What settlements make of their rows' columns.
 #[derive(Default)]
@@ -112,6 +133,8 @@ pub(super) async fn record(session: Session, records: &[Record]) -> Result<Vec<R
     let epochs: Vec<_> = first.iter().map(|(_, record)| record.epoch).collect();
     let requests: Vec<_> = first.iter().map(|(_, record)| int(record.requests)).collect();
     let retries: Vec<_> = first.iter().map(|(_, record)| int(record.retries)).collect();
+    let took: Vec<_> = first.iter().map(|(_, record)| micros(record.took)).collect();
+    let exchanges: Vec<_> = first.iter().map(|(_, record)| exchanges_json(&record.exchanges)).collect();
     let mut after = After::default();
     first.iter().for_each(|(_, record)| after.push(&record.settlement));
     let rows: &[Param<'_>] = &[(&keys.runs, Type::UUID_ARRAY), (&keys.rows, Type::INT4_ARRAY)];
@@ -136,6 +159,8 @@ pub(super) async fn record(session: Session, records: &[Record]) -> Result<Vec<R
                     (&after.turns, Type::INT4_ARRAY),
                     (&requests, Type::INT4_ARRAY),
                     (&retries, Type::INT4_ARRAY),
+                    (&took, Type::INT8_ARRAY),
+                    (&exchanges, Type::TEXT_ARRAY),
                 ],
             ),
         ])
@@ -150,11 +175,11 @@ pub(super) async fn record(session: Session, records: &[Record]) -> Result<Vec<R
 }
 
 // A row whose message died alone is published again by the sweep.
-const BURY: &str = "
-    WITH asked AS (SELECT * FROM unnest($1, $2, $3, $4) WITH ORDINALITY
+const BURY: &str = concat!(
+    "WITH asked AS (SELECT * FROM unnest($1, $2, $3, $4) WITH ORDINALITY
                    AS asked (run_id, sheet_row, generation, deaths, place)),
     found AS MATERIALIZED (
-      SELECT asked.*, r.state, r.reason, coalesce(r.found, '') AS error, r.attempts, r.nik_hash, r.sealed, run.kind
+      SELECT asked.*, r.state, r.reason, coalesce(r.found, '') AS error, r.attempts, r.nik_hash, r.sealed, r.warnings, run.kind
       FROM asked JOIN row AS r ON r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row
         AND r.generation = asked.generation AND r.state IN ('failed', 'pending', 'retrying')
       JOIN run ON run.run_id = r.run_id),
@@ -162,14 +187,20 @@ const BURY: &str = "
       INSERT INTO dead_letter (run_id, sheet_row, generation, reason, error, attempts, deaths, nik_hash, sealed, died_at)
       SELECT run_id, sheet_row, generation, reason, error, attempts, deaths, nik_hash, sealed, ledger_now()
       FROM found WHERE state = 'failed' AND kind = 'night' ORDER BY place
-      ON CONFLICT (run_id, sheet_row, generation) DO NOTHING)
+      ON CONFLICT (run_id, sheet_row, generation) DO NOTHING),
+    ended AS (SELECT run_id, $5 AS outcome, reason, warnings FROM found WHERE state = 'failed'),
+    counted AS (",
+    keep_counts!(outcomes_of!("ended", "1")),
+    ")
     UPDATE row AS r SET
       state = CASE WHEN found.state = 'failed' THEN 'done' ELSE r.state END,
       outcome = CASE WHEN found.state = 'failed' THEN $5 ELSE r.outcome END,
       published = CASE WHEN found.state = 'failed' THEN r.published ELSE FALSE END,
       sweep_at = CASE WHEN found.state = 'failed' THEN r.sweep_at ELSE 'epoch' END,
-      sweeps = CASE WHEN found.state = 'failed' THEN r.sweeps ELSE 0 END
-    FROM found WHERE r.run_id = found.run_id AND r.sheet_row = found.sheet_row";
+      sweeps = CASE WHEN found.state = 'failed' THEN r.sweeps ELSE 0 END,
+      ended_at = CASE WHEN found.state = 'failed' THEN ledger_now() END
+    FROM found WHERE r.run_id = found.run_id AND r.sheet_row = found.sheet_row"
+);
 
 pub(super) async fn bury(session: Session, burials: &[Burial]) -> Result<(), LedgerError> {
     let mut places: HashMap<RowKey, usize> = HashMap::new();

@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::convert::{Keys, get, row_key, texts};
+use super::counts::{keep_counts, outcomes_of};
 use super::session::{Param, Session};
 use crate::domain::{Reason, RunDate};
 use crate::ledger::{LedgerError, Replay, RowKey};
@@ -59,8 +60,8 @@ const LOCK: &str = "
     JOIN row AS r ON r.run_id = d.run_id AND r.sheet_row = d.sheet_row
     WHERE d.replayed_at IS NULL AND r.generation = d.generation AND r.state = 'done' AND ";
 
-const OPEN: &str = "
-    WITH letter AS MATERIALIZED (
+const OPEN: &str = concat!(
+    "WITH letter AS MATERIALIZED (
       SELECT d.number, d.run_id, d.sheet_row, d.generation
       FROM unnest($1, $2, $3) AS asked (run_id, sheet_row, generation)
       JOIN dead_letter AS d ON d.run_id = asked.run_id AND d.sheet_row = asked.sheet_row
@@ -71,13 +72,20 @@ const OPEN: &str = "
       INSERT INTO row_history (run_id, sheet_row, generation, outcome, reason, found, attempts, ended_at)
       SELECT r.run_id, r.sheet_row, r.generation, r.outcome, r.reason, r.found, r.attempts, ledger_now()
       FROM letter JOIN row AS r ON r.run_id = letter.run_id AND r.sheet_row = letter.sheet_row),
+    reopened AS (
+      SELECT r.run_id, r.outcome, r.reason, r.warnings
+      FROM letter JOIN row AS r ON r.run_id = letter.run_id AND r.sheet_row = letter.sheet_row),
+    counted AS (",
+    keep_counts!(outcomes_of!("reopened", "-1")),
+    "),
     noted AS (
       UPDATE dead_letter AS d SET replayed_at = ledger_now() FROM letter WHERE d.number = letter.number)
     UPDATE row AS r SET generation = r.generation + 1, state = 'pending', outcome = NULL, reason = NULL, found = NULL,
-      attempts = 0, turn = 0, crashes = 0, sweep_at = 'epoch', sweeps = 0, published = FALSE
+      attempts = 0, turn = 0, crashes = 0, sweep_at = 'epoch', sweeps = 0, published = FALSE, ended_at = NULL
     FROM letter JOIN run ON run.run_id = letter.run_id
     WHERE r.run_id = letter.run_id AND r.sheet_row = letter.sheet_row
-    RETURNING r.run_id, r.sheet_row, r.generation, run.run_date, run.snapshot_order";
+    RETURNING r.run_id, r.sheet_row, r.generation, run.run_date, run.snapshot_order"
+);
 
 pub(super) async fn replay(mut session: Session, replay: &Replay) -> Result<Vec<RowKey>, LedgerError> {
     let terms = Terms::new(replay);

@@ -4,8 +4,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 
 use super::convert::{get, instant, int, needed, total, warning_codes};
-use super::lock;
 use super::session::Session;
+use super::{counts, lock};
 use crate::data_key::KeyedHash;
 use crate::domain::{Column, Outcome, Reason};
 use crate::ledger::{Closing, Fence, LedgerError, NewRun, Run, RunId, RunState, Seeded, Selection, Snapshot};
@@ -185,14 +185,17 @@ pub(super) async fn complete_snapshot(
         session.run(&[(CUT, &[(&run.0, Type::UUID), (&i64::from(limit), Type::INT8)])]).await?;
     }
     session
-        .finish(&[(
-            COMPLETE,
-            &[
-                (&run.0, Type::UUID),
-                (&i64::try_from(snapshot.rows_read).unwrap_or(i64::MAX), Type::INT8),
-                (&snapshot.changed_while_read, Type::BOOL),
-            ],
-        )])
+        .finish(&[
+            (
+                COMPLETE,
+                &[
+                    (&run.0, Type::UUID),
+                    (&i64::try_from(snapshot.rows_read).unwrap_or(i64::MAX), Type::INT8),
+                    (&snapshot.changed_while_read, Type::BOOL),
+                ],
+            ),
+            (counts::BEGIN, &[(&run.0, Type::UUID)]),
+        ])
         .await?;
     Ok(())
 }

@@ -3,9 +3,9 @@
 use tokio_postgres::types::Type;
 
 use super::convert::{instant, total};
+use super::counts::counted;
 use super::runs::{RUN_COLUMNS, read_run};
 use super::session::Session;
-use super::views::tallies;
 use crate::ledger::{LedgerError, RunSummary, Standing};
 
 const REST: &str = "
@@ -33,7 +33,7 @@ pub(super) async fn standing(mut session: Session, job: &str) -> Result<Standing
         overlaps_refused: total(rest, "overlaps_refused")?,
     };
     let newest = newest.first().map(read_run).transpose()?;
-    let mut counted = tallies(session, newest.iter().map(|run| run.id.0).collect()).await?;
+    let mut counted = counted(session, newest.iter().map(|run| run.id.0).collect()).await?;
     standing.newest =
         newest.map(|run| RunSummary { tally: counted.remove(&run.id.0).unwrap_or_default(), run });
     Ok(standing)

@@ -1,20 +1,18 @@
 //! The side that is looked at. Every list pages by key; nothing here reads a million rows to show fifty.
 
-use std::collections::HashMap;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::convert::{count, get, instant, int, needed, order, row_key, texts, total, warnings, word};
+use super::convert::{count, get, instant, needed, order, row_key, total, warnings, word};
+use super::counts::counted;
 use super::replays::{TERMS, Terms};
 use super::runs::{RUN_COLUMNS, read_run};
 use super::session::Session;
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    DeadLetterView, LedgerError, Order, Progress, Replay, RowFilter, RowMessage, RowView, Run, RunId,
-    RunSummary, Tally,
+    DeadLetterView, LedgerError, Order, Progress, Replay, RowMessage, RowView, Run, RunId, RunSummary, Tally,
 };
 
 pub(super) async fn unfinished_runs(
@@ -47,24 +45,23 @@ pub(super) async fn runs(
     let runs =
         session.run(&[(&sql, &[(&job, Type::TEXT), (&date, Type::DATE), (&limit, Type::INT8)])]).await?;
     let runs = runs.iter().map(read_run).collect::<Result<Vec<_>, _>>()?;
-    let mut tallies = tallies(session, runs.iter().map(|run| run.id.0).collect()).await?;
+    summaries(session, runs).await
+}
+
+/// Runs with their counts.
+pub(super) async fn summaries(session: Session, runs: Vec<Run>) -> Result<Vec<RunSummary>, LedgerError> {
+    let mut tallies = counted(session, runs.iter().map(|run| run.id.0).collect()).await?;
     let summary = |run: Run| RunSummary { tally: tallies.remove(&run.id.0).unwrap_or_default(), run };
     Ok(runs.into_iter().map(summary).collect())
 }
 
-pub(super) async fn tally(session: Session, run: RunId) -> Result<Tally, LedgerError> {
-    Ok(tallies(session, vec![run.0]).await?.remove(&run.0).unwrap_or_default())
-}
-
 const COUNT: &str = "
-    SELECT run_id, outcome, reason, warnings, count(*) AS alike, sum(requests)::bigint AS requests,
-           sum(retries)::bigint AS retries
-    FROM row WHERE run_id = ANY ($1) GROUP BY run_id, outcome, reason, warnings";
+    SELECT outcome, reason, warnings, count(*) AS alike, sum(requests)::bigint AS requests, sum(retries)::bigint AS retries
+    FROM row WHERE run_id = $1 GROUP BY outcome, reason, warnings";
 
-pub(super) async fn tallies(session: Session, runs: Vec<Uuid>) -> Result<HashMap<Uuid, Tally>, LedgerError> {
-    let mut tallies: HashMap<Uuid, Tally> = HashMap::new();
-    for row in session.finish(&[(COUNT, &[(&runs, Type::UUID_ARRAY)])]).await? {
-        let tally = tallies.entry(get(&row, "run_id")?).or_default();
+pub(super) async fn tally(session: Session, run: RunId) -> Result<Tally, LedgerError> {
+    let mut tally = Tally::default();
+    for row in session.finish(&[(COUNT, &[(&run.0, Type::UUID)])]).await? {
         let rows = total(&row, "alike")?;
         tally.requests += total(&row, "requests")?;
         tally.retries += total(&row, "retries")?;
@@ -80,7 +77,7 @@ pub(super) async fn tallies(session: Session, runs: Vec<Uuid>) -> Result<HashMap
             *tally.warnings.entry(warning).or_default() += rows;
         }
     }
-    Ok(tallies)
+    Ok(tally)
 }
 
 // All rows are counted while the run is seeded; after that only the open ones and the dead, by partial indexes.
@@ -115,37 +112,10 @@ pub(super) async fn is_settled(session: Session, run: RunId) -> Result<bool, Led
     Ok(!settled.is_empty())
 }
 
-const ROWS: &str = "
-    SELECT run_id, sheet_row, generation, state, outcome, reason, column_name, found, warnings, attempts, nik_hash, sealed
-    FROM row WHERE run_id = $1 AND sheet_row > $2 AND ($3 IS NULL OR outcome = $3) AND ($4 IS NULL OR reason = $4)
-      AND ($5 IS NULL OR nik_hash = ANY ($5))
-    ORDER BY sheet_row LIMIT $6";
+pub(super) const ROW_COLUMNS: &str = "run_id, sheet_row, generation, state, outcome, reason, column_name, found, \
+     warnings, attempts, nik_hash, sealed";
 
-pub(super) async fn rows(
-    session: Session,
-    run: RunId,
-    filter: &RowFilter,
-    after: u32,
-    limit: u32,
-) -> Result<Vec<RowView>, LedgerError> {
-    let niks = (!filter.niks.is_empty()).then(|| texts(&filter.niks));
-    let rows = session
-        .finish(&[(
-            ROWS,
-            &[
-                (&run.0, Type::UUID),
-                (&int(after), Type::INT4),
-                (&filter.outcome.map(Outcome::as_str), Type::TEXT),
-                (&filter.reason.map(Reason::as_str), Type::TEXT),
-                (&niks, Type::TEXT_ARRAY),
-                (&i64::from(limit), Type::INT8),
-            ],
-        )])
-        .await?;
-    rows.iter().map(read_row).collect()
-}
-
-fn read_row(row: &Row) -> Result<RowView, LedgerError> {
+pub(super) fn read_row(row: &Row) -> Result<RowView, LedgerError> {
     Ok(RowView {
         key: row_key(row)?,
         outcome: word(row, "outcome")?,
@@ -167,9 +137,7 @@ pub(super) async fn dead_letters(
     limit: u32,
 ) -> Result<Vec<DeadLetterView>, LedgerError> {
     let sql = format!(
-        "SELECT d.number, d.run_id, d.sheet_row, d.generation, run.run_date, d.reason, d.error, d.attempts, d.died_at,
-                d.replayed_at, d.nik_hash, d.sealed
-         FROM dead_letter AS d JOIN run ON run.run_id = d.run_id
+        "SELECT {LETTER_COLUMNS} FROM dead_letter AS d JOIN run ON run.run_id = d.run_id
          WHERE {TERMS} AND d.number > $8 ORDER BY d.number LIMIT $9"
     );
     let terms = Terms::new(filter);
@@ -181,7 +149,10 @@ pub(super) async fn dead_letters(
     letters.iter().map(read_letter).collect()
 }
 
-fn read_letter(row: &Row) -> Result<DeadLetterView, LedgerError> {
+pub(super) const LETTER_COLUMNS: &str = "d.number, d.run_id, d.sheet_row, d.generation, run.run_date, d.reason, \
+     d.error, d.attempts, d.died_at, d.replayed_at, d.nik_hash, d.sealed";
+
+pub(super) fn read_letter(row: &Row) -> Result<DeadLetterView, LedgerError> {
     Ok(DeadLetterView {
         number: get(row, "number")?,
         key: row_key(row)?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::convert::{needed, order};
+use super::counts::Counts;
 use super::records::GRACE;
 use super::{Sql as _, micros, micros_left};
 use crate::data_key::KeyedHash;
@@ -27,7 +28,13 @@ pub(super) fn claim(
     requests: &[ClaimRequest],
     lease: Duration,
 ) -> Result<Vec<Claim>, LedgerError> {
-    requests.iter().map(|request| claim_one(db, now, *request, lease)).collect()
+    let mut counts = Counts::default();
+    let claims = requests
+        .iter()
+        .map(|request| claim_one(db, now, *request, lease, &mut counts))
+        .collect::<Result<_, _>>()?;
+    counts.keep(db)?;
+    Ok(claims)
 }
 
 fn claim_one(
@@ -35,6 +42,7 @@ fn claim_one(
     now: i64,
     request: ClaimRequest,
     lease: Duration,
+    counts: &mut Counts,
 ) -> Result<Claim, LedgerError> {
     let Some(mut row) = find(db, request.key)? else { return Ok(Claim::Stale) };
     if request.key.generation != row.claimed.key.generation || request.turn < row.turn {
@@ -55,7 +63,8 @@ fn claim_one(
         // A write of ours may have gone through after the newer success: the worker has to look.
         Some(Outcome::Superseded) if row.claimed.intent.is_some() => row.claimed.superseded = true,
         Some(outcome) => {
-            settle(db, request.key, outcome)?;
+            settle(db, now, request.key, outcome)?;
+            counts.ended(db, request.key)?;
             if outcome == Outcome::SkippedAlreadyApplied && row.claimed.kind == RunKind::Night {
                 confirm_newest(db, &row.claimed)?;
             }
@@ -198,12 +207,12 @@ fn confirm_newest(db: &Connection, row: &Claimed) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn settle(db: &Connection, key: RowKey, outcome: Outcome) -> Result<(), LedgerError> {
+fn settle(db: &Connection, now: i64, key: RowKey, outcome: Outcome) -> Result<(), LedgerError> {
     db.prepare_cached(
-        "UPDATE row SET state = 'done', outcome = ?3, found = NULL, crashes = 0, epoch = epoch + 1
+        "UPDATE row SET state = 'done', outcome = ?3, found = NULL, crashes = 0, epoch = epoch + 1, ended_at = ?4
          WHERE run_id = ?1 AND sheet_row = ?2",
     )
-    .and_then(|mut update| update.execute(params![key.run, key.sheet_row, outcome.as_str()]))
+    .and_then(|mut update| update.execute(params![key.run, key.sheet_row, outcome.as_str(), now]))
     .doing("claim rows")?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::convert::needed;
+use super::convert::{instant, needed};
 use super::{Sql as _, micros, micros_left};
 use crate::ledger::{Act, Gate, LedgerError, ShutGate};
 
@@ -18,22 +18,23 @@ pub(super) fn note_act(db: &Connection, now: i64, act: &Act) -> Result<(), Ledge
 }
 
 pub(super) fn shut_gate(db: &Connection, now: i64, gate: &Gate, lasts: Duration) -> Result<(), LedgerError> {
-    let standing: Option<(Gate, i64)> = db
-        .query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
-            Ok((read_gate(row)?, row.get("shut_until")?))
+    let standing: Option<(Gate, i64, i64)> = db
+        .query_row("SELECT kind, reason, shut_until, shut_at FROM gate WHERE shut_until > ?", [now], |row| {
+            Ok((read_gate(row)?, row.get("shut_until")?, row.get("shut_at")?))
         })
         .optional()
         .doing("shut the gate")?;
-    let (mut shut, mut until) = (gate, now + micros(lasts));
+    let (mut shut, mut until, mut since) = (gate, now + micros(lasts), now);
     // A pause for a deeper reason is not renamed by a shallower one, and none is shortened. Its end is the mark of a
     // shutting, so each moves it.
-    if let Some((standing, stands_until)) = &standing {
+    if let Some((standing, stands_until, stands_since)) = &standing {
         shut = if standing.kind > gate.kind { standing } else { gate };
         until = until.max(stands_until + 1);
+        since = *stands_since;
     }
     db.execute(
-        "INSERT OR REPLACE INTO gate (only, kind, reason, shut_until) VALUES (1, ?, ?, ?)",
-        params![shut.kind.as_str(), shut.reason, until],
+        "INSERT OR REPLACE INTO gate (only, kind, reason, shut_until, shut_at) VALUES (1, ?, ?, ?, ?)",
+        params![shut.kind.as_str(), shut.reason, until, since],
     )
     .doing("shut the gate")?;
     Ok(())
@@ -45,9 +46,14 @@ pub(super) fn open_gate(db: &Connection, mark: i64) -> Result<bool, LedgerError>
 }
 
 pub(super) fn gate(db: &Connection, now: i64) -> Result<Option<ShutGate>, LedgerError> {
-    db.query_row("SELECT kind, reason, shut_until FROM gate WHERE shut_until > ?", [now], |row| {
+    db.query_row("SELECT kind, reason, shut_until, shut_at FROM gate WHERE shut_until > ?", [now], |row| {
         let until = row.get("shut_until")?;
-        Ok(ShutGate { gate: read_gate(row)?, left: micros_left(until, now), mark: until })
+        Ok(ShutGate {
+            gate: read_gate(row)?,
+            since: instant(row, "shut_at")?.unwrap_or_default(),
+            left: micros_left(until, now),
+            mark: until,
+        })
     })
     .optional()
     .doing("read the gate")

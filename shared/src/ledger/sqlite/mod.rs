@@ -9,10 +9,13 @@
 
 mod claims;
 mod convert;
+mod counts;
 mod due;
 mod file;
 mod fleet;
+mod history;
 mod outbox;
+mod pages;
 mod records;
 mod runs;
 mod standing;

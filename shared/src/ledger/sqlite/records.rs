@@ -6,6 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::claims::state_of;
 use super::convert::warning_codes;
+use super::counts::Counts;
+use super::history::{exchanges_json, note_attempt};
 use super::{Sql as _, micros};
 use crate::domain::{Outcome, Reason};
 use crate::ledger::{Burial, LedgerError, Record, Recorded, RowKey, Settlement};
@@ -14,7 +16,11 @@ use crate::ledger::{Burial, LedgerError, Record, Recorded, RowKey, Settlement};
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) fn record(db: &Connection, now: i64, records: &[Record]) -> Result<Vec<Recorded>, LedgerError> {
-    records.iter().map(|record| record_one(db, now, record)).collect()
+    let mut counts = Counts::default();
+    let recorded =
+        records.iter().map(|record| record_one(db, now, record, &mut counts)).collect::<Result<_, _>>()?;
+    counts.keep(db)?;
+    Ok(recorded)
 }
 
 /// What a settlement makes of a row's columns.
@@ -65,7 +71,12 @@ impl<'a> After<'a> {
     }
 }
 
-fn record_one(db: &Connection, now: i64, record: &Record) -> Result<Recorded, LedgerError> {
+fn record_one(
+    db: &Connection,
+    now: i64,
+    record: &Record,
+    counts: &mut Counts,
+) -> Result<Recorded, LedgerError> {
     let key = record.key;
     // The end of the lease is not asked here: while the epoch stands, nobody else has touched the row, and
     // while its NIK's lease is where the claim left it, nobody else the Patient.
@@ -87,10 +98,12 @@ fn record_one(db: &Connection, now: i64, record: &Record) -> Result<Recorded, Le
         _ => return Ok(Recorded::Refused),
     };
     let after = After::new(now, &record.settlement);
+    let ended = after.outcome.is_some();
     db.prepare_cached(
         "UPDATE row SET state = ?3, outcome = ?4, reason = ?5, found = ?6, warnings = TRIM(warnings || ' ' || ?7),
                         sweep_at = ?8, attempts = attempts + ?9, turn = turn + ?10, requests = requests + ?11,
-                        retries = retries + ?12, published = 0, sweeps = 0, crashes = 0
+                        retries = retries + ?12, published = 0, sweeps = 0, crashes = 0,
+                        ended_at = ?13, took = ?14, exchanges = ?15
          WHERE run_id = ?1 AND sheet_row = ?2",
     )
     .and_then(|mut update| {
@@ -107,9 +120,18 @@ fn record_one(db: &Connection, now: i64, record: &Record) -> Result<Recorded, Le
             after.turns,
             record.requests,
             record.retries,
+            ended.then_some(now),
+            ended.then(|| micros(record.took)),
+            ended.then(|| exchanges_json(&record.exchanges)),
         ])
     })
     .doing("record outcomes")?;
+    counts.effort(key.run, record.requests, record.retries);
+    if ended {
+        counts.ended(db, key)?;
+    } else {
+        note_attempt(db, now, record)?;
+    }
     if matches!(after.outcome, Some(Outcome::Updated | Outcome::Unchanged)) {
         note_success(db, now, key)?;
     }
@@ -140,10 +162,14 @@ fn note_success(db: &Connection, now: i64, key: RowKey) -> Result<(), LedgerErro
 }
 
 pub(super) fn bury(db: &Connection, now: i64, burials: &[Burial]) -> Result<(), LedgerError> {
+    let mut counts = Counts::default();
     for Burial { key, deaths } in burials {
         let state = state_of(db, *key)?;
         match state.as_ref().map(|row| (row.state.as_str(), row.generation == key.generation)) {
-            Some(("failed", true)) => bury_one(db, now, *key, deaths.as_deref())?,
+            Some(("failed", true)) => {
+                bury_one(db, now, *key, deaths.as_deref())?;
+                counts.ended(db, *key)?;
+            }
             // Its message died, the row did not: the sweep publishes it again.
             Some(("pending" | "retrying", true)) => {
                 db.prepare_cached("UPDATE row SET published = 0, sweep_at = 0, sweeps = 0 WHERE run_id = ? AND sheet_row = ?")
@@ -153,7 +179,7 @@ pub(super) fn bury(db: &Connection, now: i64, burials: &[Burial]) -> Result<(), 
             _ => {}
         }
     }
-    Ok(())
+    counts.keep(db)
 }
 
 fn bury_one(db: &Connection, now: i64, key: RowKey, deaths: Option<&str>) -> Result<(), LedgerError> {
@@ -166,9 +192,9 @@ fn bury_one(db: &Connection, now: i64, key: RowKey, deaths: Option<&str>) -> Res
     .and_then(|mut insert| insert.execute(params![key.run, key.sheet_row, deaths, now]))
     .doing("bury dead letters")?;
     db.prepare_cached(
-        "UPDATE row SET state = 'done', outcome = 'dead_lettered' WHERE run_id = ? AND sheet_row = ?",
+        "UPDATE row SET state = 'done', outcome = 'dead_lettered', ended_at = ?3 WHERE run_id = ?1 AND sheet_row = ?2",
     )
-    .and_then(|mut update| update.execute(params![key.run, key.sheet_row]))
+    .and_then(|mut update| update.execute(params![key.run, key.sheet_row, now]))
     .doing("bury dead letters")?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::convert::{instant, json, needed, warning_codes};
+use super::counts::{self, Counts};
 use super::outbox::post_notice;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
@@ -211,7 +212,7 @@ pub(super) fn complete_snapshot(
         "UPDATE run SET state = 'open', snapshot_at = ?2, rows_read = ?3, changed_while_read = ?4 WHERE run_id = ?1",
         &[&run, &now, &snapshot.rows_read, &snapshot.changed_while_read],
     )?;
-    Ok(())
+    counts::begin(db, run)
 }
 
 pub(super) fn close_run(
@@ -303,6 +304,7 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<R
         })
         .doing("find dead letters")?;
     let mut opened = Vec::new();
+    let mut counts = Counts::default();
     for (number, run, sheet_row, generation) in letters {
         let key = RowKey { run, sheet_row, generation };
         let history = db
@@ -316,9 +318,10 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<R
         if history == 0 {
             continue;
         }
+        counts.reopened(db, key)?;
         db.prepare_cached(
             "UPDATE row SET generation = generation + 1, state = 'pending', outcome = NULL, reason = NULL, found = NULL,
-                            attempts = 0, turn = 0, crashes = 0, sweep_at = 0, sweeps = 0, published = 0
+                            attempts = 0, turn = 0, crashes = 0, sweep_at = 0, sweeps = 0, published = 0, ended_at = NULL
              WHERE run_id = ? AND sheet_row = ? AND generation = ?",
         )
         .and_then(|mut update| update.execute(params![run, sheet_row, generation]))
@@ -328,5 +331,6 @@ pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<R
             .doing("open a new generation")?;
         opened.push(RowKey { generation: generation + 1, ..key });
     }
+    counts.keep(db)?;
     Ok(opened)
 }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Sql as _;
 use super::convert::instant;
+use super::counts::counted;
 use super::runs::{RUN_COLUMNS, read_run};
-use super::views::tally;
 use crate::ledger::{LedgerError, RunSummary, Standing};
 
 const DOING: &str = "read where a job stands";
@@ -18,7 +18,7 @@ pub(super) fn standing(db: &Connection, job: &str) -> Result<Standing, LedgerErr
         .and_then(|mut newest| newest.query_row([job], read_run).optional())
         .doing(DOING)?;
     let newest = match newest {
-        Some(run) => Some(RunSummary { tally: tally(db, run.id)?, run }),
+        Some(run) => Some(RunSummary { tally: counted(db, run.id)?, run }),
         None => None,
     };
     db.prepare_cached(

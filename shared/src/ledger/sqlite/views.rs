@@ -1,17 +1,17 @@
 //! The side that is looked at. Every list pages by key; nothing here reads a million rows to show fifty.
 
-use std::fmt::Write as _;
-
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use super::Sql as _;
 use super::claims::newest;
 use super::convert::{instant, needed, row_key, warnings, word};
+use super::counts::counted;
+use super::pages::row_page;
 use super::runs::{RUN_COLUMNS, read_run, replay_terms};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate};
 use crate::ledger::{
-    DeadLetterView, LedgerError, Order, Progress, Replay, RowFilter, RowMessage, RowView, Run, RunId,
+    DeadLetterView, LedgerError, Order, Page, Progress, Replay, RowFilter, RowMessage, RowView, Run, RunId,
     RunSummary, Tally,
 };
 
@@ -43,7 +43,12 @@ pub(super) fn runs(
         ))
         .and_then(|mut runs| runs.query_map(params![job, date, limit], read_run)?.collect())
         .doing("list runs")?;
-    runs.into_iter().map(|run| Ok(RunSummary { tally: tally(db, run.id)?, run })).collect()
+    summaries(db, runs)
+}
+
+/// Runs with their counts.
+pub(super) fn summaries(db: &Connection, runs: Vec<Run>) -> Result<Vec<RunSummary>, LedgerError> {
+    runs.into_iter().map(|run| Ok(RunSummary { tally: counted(db, run.id)?, run })).collect()
 }
 
 /// Rows that are alike: outcome, reason, warnings, how many, requests, retries.
@@ -135,33 +140,13 @@ pub(super) fn rows(
     after: u32,
     limit: u32,
 ) -> Result<Vec<RowView>, LedgerError> {
-    let mut sql = "SELECT run_id, sheet_row, generation, state, outcome, reason, column_name, found, warnings, attempts,
-                          nik_hash, sealed FROM row WHERE run_id = ? AND sheet_row > ?"
-        .to_owned();
-    let mut values: Vec<rusqlite::types::Value> =
-        vec![run.0.as_bytes().to_vec().into(), i64::from(after).into()];
-    let mut term = |column: &str, value: &str| {
-        write!(sql, " AND {column} = ?").expect("writing to a String cannot fail");
-        values.push(value.to_owned().into());
-    };
-    if let Some(outcome) = filter.outcome {
-        term("outcome", outcome.as_str());
-    }
-    if let Some(reason) = filter.reason {
-        term("reason", reason.as_str());
-    }
-    if !filter.niks.is_empty() {
-        let niks: Vec<_> = filter.niks.iter().map(KeyedHash::as_str).collect();
-        sql.push_str(" AND nik_hash IN (SELECT value FROM json_each(?))");
-        values.push(serde_json::to_string(&niks).expect("strings are JSON").into());
-    }
-    write!(sql, " ORDER BY sheet_row LIMIT {limit}").expect("writing to a String cannot fail");
-    db.prepare_cached(&sql)
-        .and_then(|mut rows| rows.query_map(params_from_iter(values), read_row)?.collect())
-        .doing("list rows")
+    row_page(db, run, filter, Page::After(after), limit)
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<RowView> {
+pub(super) const ROW_COLUMNS: &str = "run_id, sheet_row, generation, state, outcome, reason, column_name, found, \
+     warnings, attempts, nik_hash, sealed";
+
+pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<RowView> {
     Ok(RowView {
         key: row_key(row)?,
         outcome: word(row, "outcome")?,
@@ -185,30 +170,29 @@ pub(super) fn dead_letters(
     let (terms, mut values) = replay_terms(filter);
     values.push(after.to_string());
     db.prepare(&format!(
-        "SELECT d.number, d.run_id, d.sheet_row, d.generation, run.run_date, d.reason, d.error, d.attempts, d.died_at,
-                d.replayed_at, d.nik_hash, d.sealed
-         FROM dead_letter d JOIN run USING (run_id) WHERE {terms} AND d.number > CAST(? AS INTEGER)
-         ORDER BY d.number LIMIT {limit}"
+        "SELECT {LETTER_COLUMNS} FROM dead_letter d JOIN run USING (run_id)
+         WHERE {terms} AND d.number > CAST(? AS INTEGER) ORDER BY d.number LIMIT {limit}"
     ))
-    .and_then(|mut letters| {
-        letters
-            .query_map(params_from_iter(values), |row| {
-                Ok(DeadLetterView {
-                    number: row.get("number")?,
-                    key: row_key(row)?,
-                    date: needed(row, "run_date")?,
-                    reason: needed(row, "reason")?,
-                    error: row.get("error")?,
-                    attempts: row.get("attempts")?,
-                    died_at: instant(row, "died_at")?.unwrap_or_default(),
-                    replayed_at: instant(row, "replayed_at")?,
-                    nik: row.get("nik_hash")?,
-                    sealed: row.get("sealed")?,
-                })
-            })?
-            .collect()
-    })
+    .and_then(|mut letters| letters.query_map(params_from_iter(values), read_letter)?.collect())
     .doing("list dead letters")
+}
+
+pub(super) const LETTER_COLUMNS: &str = "d.number, d.run_id, d.sheet_row, d.generation, run.run_date, d.reason, \
+     d.error, d.attempts, d.died_at, d.replayed_at, d.nik_hash, d.sealed";
+
+pub(super) fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetterView> {
+    Ok(DeadLetterView {
+        number: row.get("number")?,
+        key: row_key(row)?,
+        date: needed(row, "run_date")?,
+        reason: needed(row, "reason")?,
+        error: row.get("error")?,
+        attempts: row.get("attempts")?,
+        died_at: instant(row, "died_at")?.unwrap_or_default(),
+        replayed_at: instant(row, "replayed_at")?,
+        nik: row.get("nik_hash")?,
+        sealed: row.get("sealed")?,
+    })
 }
 
 pub(super) fn newest_success(

@@ -12,6 +12,7 @@ mod intents;
 mod lock;
 mod newest;
 mod outbox;
+mod pages;
 mod postgres;
 mod records;
 mod replays;
@@ -28,7 +29,7 @@ use shared::ledger::Ledger;
 
 pub use postgres::Postgres;
 pub use sqlite::{SqliteInMemory, SqliteOnFile};
-pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, closing, date, done, nik, number};
+pub use stage::{JOB, LEASE, RETAKE, STALE, Stage, closing, date, done, nik, number, plain};
 
 use super::published;
 
@@ -226,6 +227,22 @@ macro_rules! ledger_cases {
                 progress_counts_what_is_on_its_way,
                 progress_counts_what_the_queue_may_not_have,
                 an_act_is_noted,
+            }
+            pages {
+                what_is_counted_is_kept,
+                counts_begin_with_the_snapshot,
+                a_page_goes_forwards_and_backwards,
+                rows_are_filtered_by_what_became_of_them,
+                runs_are_paged_newest_first,
+                the_runs_of_a_stretch_of_dates,
+                a_history_of_failures_and_a_good_end,
+                a_history_over_a_replay,
+                what_the_ledger_settles_has_an_end_too,
+                a_claim_that_was_given_back_is_no_attempt,
+                dead_letters_in_groups,
+                a_page_of_dead_letters,
+                acts_of_a_run_and_of_all,
+                a_gate_tells_since_when,
             }
         }
     };

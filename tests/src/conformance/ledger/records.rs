@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::domain::{Outcome, Reason, Warning};
 use shared::ledger::{Record, Recorded, Settlement};
 
-use super::stage::{LEASE, Stage, done, failed, key, retry, sheet_rows};
+use super::stage::{LEASE, Stage, done, failed, key, plain, retry, sheet_rows};
 
 const ON: &str = "2026-11-23";
 
@@ -161,8 +161,7 @@ pub(super) async fn a_batch_takes_what_it_can(stage: Stage) {
     for sheet_row in [4, 2, 3] {
         let claimed = stage.take(key(run, sheet_row), 0).await;
         let epoch = if sheet_row == 2 { claimed.epoch - 1 } else { claimed.epoch };
-        let settlement = done(Outcome::Updated);
-        records.push(Record { key: claimed.key, epoch, settlement, requests: 0, retries: 0 });
+        records.push(Record { epoch, ..plain(&claimed, done(Outcome::Updated)) });
     }
     records.push(Record { key: key(run, 99), ..records[0].clone() });
     let recorded = stage.ledger().record(&records).await.expect("answers");

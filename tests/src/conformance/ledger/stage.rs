@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::{Column, Nik, Outcome, PhoneNumber, Reason, RunDate};
 use shared::ledger::{
-    Burial, Claim, ClaimRequest, Claimed, Closing, DueTerms, Fence, Intent, Ledger, LockAttempt, NewRun,
-    Record, Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded,
+    Burial, Claim, ClaimRequest, Claimed, Closing, DueTerms, Exchange, Fence, Intent, Ledger, LockAttempt,
+    NewRun, Record, Recorded, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunKind, SeedRow, Seeded,
     Selection, Settlement, Snapshot,
 };
 use shared::payload::Payload;
@@ -47,6 +47,22 @@ pub fn nik(who: u32) -> Nik {
 /// A number.
 pub fn number(which: u32) -> PhoneNumber {
     format!("+62812345{which:05}").parse().expect("E.164")
+}
+
+/// How long a claim is worked on.
+pub const TOOK: Duration = Duration::from_millis(80);
+
+/// The end of a claim that asked nothing.
+pub fn plain(claimed: &Claimed, settlement: Settlement) -> Record {
+    Record {
+        key: claimed.key,
+        epoch: claimed.epoch,
+        settlement,
+        requests: 0,
+        retries: 0,
+        took: Duration::ZERO,
+        exchanges: Vec::new(),
+    }
 }
 
 /// What a run is closed with where that does not matter.
@@ -252,7 +268,8 @@ impl Stage {
 
     /// Records the end of a claim.
     pub async fn record(&self, claimed: &Claimed, settlement: Settlement) -> Recorded {
-        let record = Record { key: claimed.key, epoch: claimed.epoch, settlement, requests: 2, retries: 1 };
+        let exchanges = vec![Exchange { operation: "search".into(), answer: "ok".into(), millis: 31 }];
+        let record = Record { requests: 2, retries: 1, exchanges, took: TOOK, ..plain(claimed, settlement) };
         let mut answers = self.ledger().record(&[record]).await.expect("to record");
         answers.pop().expect("an answer for each record")
     }

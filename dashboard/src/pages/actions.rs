@@ -1,0 +1,130 @@
+//! What can be pressed, and how what was pressed goes.
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Redirect};
+use http::StatusCode;
+use serde::Deserialize;
+use shared::domain::{Reason, RunDate};
+use shared::ledger::{LedgerError, Replay, RunKind};
+
+use super::dead_letters::ticked;
+use super::nights::Line;
+use super::{Shared, Shown, message, page, refused, unread};
+use crate::hands::Deed;
+use crate::language::Lang;
+use crate::marks::{Tone, moment};
+use crate::posted::Ordered;
+use crate::server::Dashboard;
+use crate::shell::{Shell, Visitor};
+use crate::work::Item;
+
+struct Begun {
+    what: String,
+    who: String,
+    since: String,
+    class: &'static str,
+    state: String,
+    under_way: bool,
+}
+
+#[derive(Template)]
+#[template(path = "actions.html")]
+struct Page<'a> {
+    shell: &'a Shell,
+    unfinished: Vec<Line>,
+    begun: Vec<Begun>,
+    date: String,
+    any_under_way: bool,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Wanted {
+    date: Option<String>,
+}
+
+fn begun(item: &Item, dashboard: &Dashboard, lang: Lang) -> Begun {
+    let what = match &item.deed {
+        Deed::Resume(None) => lang.t("Resume", "Lanjutkan").to_owned(),
+        Deed::Resume(Some(date)) => format!("{} {date}", lang.t("Resume", "Lanjutkan")),
+        Deed::Rerun { date, dry_run: false } => format!("{} {date}", lang.t("Run", "Jalankan")),
+        Deed::Rerun { date, dry_run: true } => format!("{} {date}", lang.t("Dry run", "Uji coba")),
+        Deed::Replay(replay) => {
+            let what = lang.t("Replay", "Ulangi");
+            format!("{what} {}", replay.reason.map_or("", Reason::as_str))
+        }
+    };
+    let (tone, state) = match &item.ended {
+        None => (Tone::Busy, lang.t("Under way", "Sedang berjalan").to_owned()),
+        Some(Ok(text)) => (Tone::Good, format!("{} {text}", lang.t("Done:", "Selesai:"))),
+        Some(Err(text)) => (Tone::Bad, format!("{} {text}", lang.t("Not done:", "Tidak selesai:"))),
+    };
+    Begun {
+        what,
+        who: item.who.clone(),
+        since: moment(item.since, &dashboard.zone),
+        class: tone.class(),
+        state,
+        under_way: item.ended.is_none(),
+    }
+}
+
+pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Query(wanted): Query<Wanted>) -> Shown {
+    let lang = visitor.0.lang;
+    let shell = visitor.shell(&dashboard, lang.t("Actions", "Tindakan"));
+    let read = async {
+        let now = dashboard.ledger.now().await?;
+        let gate = dashboard.ledger.gate().await?;
+        let runs = dashboard.ledger.unfinished_runs(&dashboard.job, None).await?;
+        let mut lines = Vec::new();
+        for run in runs.into_iter().filter(|run| run.kind == RunKind::Night).rev().take(10) {
+            let tally = dashboard.ledger.counted(run.id).await?;
+            let summary = shared::ledger::RunSummary { run, tally };
+            lines.push(Line::of(&summary, gate.as_ref(), now, &dashboard, lang));
+        }
+        Ok::<_, LedgerError>((now, lines))
+    };
+    let (now, unfinished) = read.await.map_err(|error| unread(&shell, &error))?;
+    let begun: Vec<Begun> =
+        dashboard.hands.begun().iter().map(|item| begun(item, &dashboard, lang)).collect();
+    let date = wanted.date.and_then(|text| text.parse::<RunDate>().ok());
+    let date = date.unwrap_or_else(|| RunDate::today(now, &dashboard.zone)).to_string();
+    let any_under_way = begun.iter().any(|item| item.under_way);
+    page(&Page { shell: &shell, unfinished, begun, date, any_under_way })
+}
+
+async fn begin(dashboard: &Dashboard, visitor: &Visitor, deed: Deed) -> Shown {
+    let shell = visitor.shell(dashboard, visitor.0.lang.t("Actions", "Tindakan"));
+    dashboard.hands.begin(deed, visitor.who()).await.map_err(|error| refused(&shell, &error))?;
+    // See other: reloading the page presses nothing again.
+    Ok(Redirect::to("/actions").into_response())
+}
+
+pub(crate) async fn resume(State(dashboard): Shared, Ordered(visitor, fields): Ordered) -> Shown {
+    let date = fields.get("date").and_then(|text| text.parse().ok());
+    begin(&dashboard, &visitor, Deed::Resume(date)).await
+}
+
+pub(crate) async fn rerun(State(dashboard): Shared, Ordered(visitor, fields): Ordered) -> Shown {
+    let shell = visitor.shell(&dashboard, visitor.0.lang.t("Actions", "Tindakan"));
+    let Some(date) = fields.get("date").and_then(|text| text.parse::<RunDate>().ok()) else {
+        let text = shell.t("Write the date as 2026-11-23.", "Tulis tanggal seperti 2026-11-23.");
+        return Err(message(&shell, StatusCode::BAD_REQUEST, text, "/actions"));
+    };
+    begin(&dashboard, &visitor, Deed::Rerun { date, dry_run: fields.get("dry_run").is_some() }).await
+}
+
+pub(crate) async fn replay(State(dashboard): Shared, Ordered(visitor, fields): Ordered) -> Shown {
+    let shell = visitor.shell(&dashboard, visitor.0.lang.t("Actions", "Tindakan"));
+    let Some(reason) = fields.get("reason").and_then(|text| text.parse::<Reason>().ok()) else {
+        return Err(super::missing(&shell));
+    };
+    let rows = ticked(&fields);
+    // No rows means all of them to the ledger: that has to be said.
+    if rows.is_empty() && fields.get("all").is_none() {
+        let text = shell.t("No row was ticked.", "Tidak ada baris yang dicentang.");
+        return Err(message(&shell, StatusCode::BAD_REQUEST, text, "/dead-letters"));
+    }
+    let replay = Replay { reason: Some(reason), rows, ..Replay::default() };
+    begin(&dashboard, &visitor, Deed::Replay(replay)).await
+}
