@@ -92,7 +92,8 @@ impl Access {
         }
         state.sessions.retain(|_, session| session.until > now);
         if state.sessions.len() >= SESSIONS
-            && let Some(oldest) = state.sessions.iter().min_by_key(|(_, session)| session.until).map(|(key, _)| *key)
+            && let Some(oldest) =
+                state.sessions.iter().min_by_key(|(_, session)| session.until).map(|(key, _)| *key)
         {
             state.sessions.remove(&oldest);
         }

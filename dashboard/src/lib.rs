@@ -6,6 +6,7 @@
 
 mod access;
 mod calendar;
+mod chart;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 mod hands;
@@ -15,6 +16,7 @@ mod live;
 mod marks;
 mod pages;
 mod posted;
+mod samples;
 mod server;
 mod shell;
 mod work;

@@ -25,18 +25,19 @@ pub(crate) async fn nights(
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let events = unfold((dashboard, visitor, ticks, LOOKS), |(dashboard, visitor, mut ticks, mut left)| async move {
-        loop {
-            left = left.checked_sub(1)?;
-            ticks.tick().await;
-            let shell = visitor.shell(&dashboard, "");
-            // What cannot be read now is there at the next look; the page keeps what it shows.
-            let Ok(tonight) = tonight(&dashboard, visitor.0.lang).await else { continue };
-            if let Ok(html) = (Part { shell: &shell, tonight }).render() {
-                let event = Event::default().event("tonight").data(html);
-                return Some((Ok(event), (dashboard, visitor, ticks, left)));
+    let events =
+        unfold((dashboard, visitor, ticks, LOOKS), |(dashboard, visitor, mut ticks, mut left)| async move {
+            loop {
+                left = left.checked_sub(1)?;
+                ticks.tick().await;
+                let shell = visitor.shell(&dashboard, "");
+                // What cannot be read now is there at the next look; the page keeps what it shows.
+                let Ok(tonight) = tonight(&dashboard, visitor.0.lang).await else { continue };
+                if let Ok(html) = (Part { shell: &shell, tonight }).render() {
+                    let event = Event::default().event("tonight").data(html);
+                    return Some((Ok(event), (dashboard, visitor, ticks, left)));
+                }
             }
-        }
-    });
+        });
     Sse::new(events).keep_alive(KeepAlive::default())
 }

@@ -49,8 +49,7 @@ async fn run() -> Status {
         Err(error) => return fail(&error),
     };
     let hands = ClusterHands::new(backing.clone(), settings.clone(), signals.stop.clone());
-    let dashboard =
-        Dashboard::new(ledger, Arc::new(hands), backing.keys.clone(), &settings, token);
+    let dashboard = Dashboard::new(ledger, Arc::new(hands), backing.keys.clone(), &settings, token);
     let serving = match Serving::on(dashboard).await {
         Ok(serving) => serving,
         Err(problem) => return refuse([problem]),

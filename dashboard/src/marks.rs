@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::{Outcome, Warning};
-use shared::ledger::{RunKind, RunState, RunSummary, ShutGate, GateKind};
+use shared::ledger::{GateKind, RunKind, RunState, RunSummary, ShutGate};
 
 use crate::language::Lang;
 
@@ -66,7 +66,10 @@ pub(crate) fn outcome(outcome: Outcome, lang: Lang) -> (Tone, &'static str, &'st
         Outcome::Rejected => (
             Tone::Warn,
             lang.t("To correct in the sheet", "Perlu diperbaiki di sheet"),
-            lang.t("the row is wrong; the field office mends it", "barisnya salah; diperbaiki petugas lapangan"),
+            lang.t(
+                "the row is wrong; the field office mends it",
+                "barisnya salah; diperbaiki petugas lapangan",
+            ),
         ),
         Outcome::DeadLettered => (
             Tone::Bad,
@@ -104,7 +107,9 @@ pub(crate) fn state(run: &RunSummary, gate: Option<&ShutGate>, is_late: bool, la
             (Tone::Bad, lang.t("Stopped by a guard", "Dihentikan pengaman"))
         }
         _ if gate.is_some() => (Tone::Warn, lang.t("Paused", "Jeda")),
-        _ if is_late => (Tone::Bad, lang.t("Unfinished, past its deadline", "Belum selesai, lewat batas waktu")),
+        _ if is_late => {
+            (Tone::Bad, lang.t("Unfinished, past its deadline", "Belum selesai, lewat batas waktu"))
+        }
         RunState::Seeding => (Tone::Busy, lang.t("Reading the sheet", "Membaca sheet")),
         RunState::Open => (Tone::Busy, lang.t("Under way", "Sedang berjalan")),
     };

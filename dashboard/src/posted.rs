@@ -74,7 +74,8 @@ impl FromRequest<Arc<Dashboard>> for Ordered {
         let Asked(visitor, fields) = Asked::from_request(request, dashboard).await?;
         let Some(session) = &visitor.0.session else { return Err(to_log_in("/actions")) };
         if !session.made(fields.get("csrf").unwrap_or_default()) {
-            let text = "this form is too old, or was not made for you; go back, reload the page and try again\n";
+            let text =
+                "this form is too old, or was not made for you; go back, reload the page and try again\n";
             return Err((StatusCode::FORBIDDEN, text).into_response());
         }
         Ok(Self(visitor, fields))

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::Access;
 use crate::hands::Hands;
+use crate::samples::Samples;
 use crate::{headers, live, pages};
 
 /// A ledger as the page sees it.
@@ -36,6 +37,7 @@ pub struct Dashboard {
     pub(crate) columns: ColumnNames,
     pub(crate) settings: DashboardSettings,
     pub(crate) access: Access,
+    pub(crate) samples: Samples,
 }
 
 impl Dashboard {
@@ -77,6 +79,7 @@ impl Dashboard {
             columns: producer::columns(settings),
             settings: settings.dashboard.clone(),
             access: Access::new(token),
+            samples: Samples::default(),
         }
     }
 
@@ -132,11 +135,15 @@ impl Serving {
         })?;
         let address = listener.local_addr().unwrap_or(wanted);
         tracing::info!(%address, "serving the page: http://{address}/");
-        let service = router(Arc::new(dashboard)).into_make_service_with_connect_info::<SocketAddr>();
+        let dashboard = Arc::new(dashboard);
+        let service = router(dashboard.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, service).await {
-                tracing::error!(%error, "the page is not served any more");
-            }
+            let serve = async {
+                if let Err(error) = axum::serve(listener, service).await {
+                    tracing::error!(%error, "the page is not served any more");
+                }
+            };
+            tokio::join!(serve, dashboard.sample());
         });
         Ok(Self { address, task })
     }

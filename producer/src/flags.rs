@@ -164,7 +164,21 @@ pub enum Command {
 impl RunFlags {
     /// Whether nothing says what to run.
     pub fn names_nothing(&self) -> bool {
-        let Self { date, due, resume, from, to, reapply, replay_dlq, reason, nik, dry_run, limit, file, output: _ } = self;
+        let Self {
+            date,
+            due,
+            resume,
+            from,
+            to,
+            reapply,
+            replay_dlq,
+            reason,
+            nik,
+            dry_run,
+            limit,
+            file,
+            output: _,
+        } = self;
         let dates = date.is_some() || due.is_some() || from.is_some() || to.is_some();
         let ways = *resume || *reapply || *replay_dlq || *dry_run;
         !dates && !ways && reason.is_none() && nik.is_empty() && limit.is_none() && file.is_none()

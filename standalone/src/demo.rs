@@ -33,9 +33,12 @@ pub async fn run(flags: &RunFlags, serve: bool) -> Status {
             "FHIR_API_KEY" => Some(format!("file:{FOLDER}/api-key")),
             "DATABASE_URL" => Some(format!("sqlite:{FOLDER}/nightly-sync.db")),
             // Of the real environment only what does not lead elsewhere.
-            "LOG_FORMAT" | "METRICS_ADDR" | "DASHBOARD_ADDR" | "DASHBOARD_TOKEN" | "FHIR_MAX_CONCURRENCY" | "FHIR_MAX_RPS" => {
-                std::env::var(name).ok()
-            }
+            "LOG_FORMAT"
+            | "METRICS_ADDR"
+            | "DASHBOARD_ADDR"
+            | "DASHBOARD_TOKEN"
+            | "FHIR_MAX_CONCURRENCY"
+            | "FHIR_MAX_RPS" => std::env::var(name).ok(),
             _ => None,
         };
         match Settings::read(&value) {

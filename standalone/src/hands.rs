@@ -113,7 +113,9 @@ impl Hands for StandaloneHands {
             let command = async {
                 let told = carry_out(&producer, deed, &stop).await;
                 let ledger = producer.backing.ledger.clone();
-                Notifier::new(ledger, webhook, producer.job.clone(), producer.holder.clone()).flush(FAREWELL).await;
+                Notifier::new(ledger, webhook, producer.job.clone(), producer.holder.clone())
+                    .flush(FAREWELL)
+                    .await;
                 drain.cancel();
                 told
             };

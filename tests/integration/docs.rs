@@ -18,6 +18,8 @@ struct ProgramFlags {
     #[arg(long)]
     demo: bool,
     #[arg(long)]
+    serve: bool,
+    #[arg(long)]
     detach: bool,
 }
 

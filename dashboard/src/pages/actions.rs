@@ -85,7 +85,8 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Query(wante
         Ok::<_, LedgerError>((now, lines))
     };
     let (now, unfinished) = read.await.map_err(|error| unread(&shell, &error))?;
-    let begun: Vec<Begun> = dashboard.hands.begun().iter().map(|item| begun(item, &dashboard, lang)).collect();
+    let begun: Vec<Begun> =
+        dashboard.hands.begun().iter().map(|item| begun(item, &dashboard, lang)).collect();
     let date = wanted.date.and_then(|text| text.parse::<RunDate>().ok());
     let date = date.unwrap_or_else(|| RunDate::today(now, &dashboard.zone)).to_string();
     let any_under_way = begun.iter().any(|item| item.under_way);

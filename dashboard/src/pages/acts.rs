@@ -22,8 +22,12 @@ pub(crate) struct Line {
 
 pub(crate) fn line(noted: &NotedAct, dashboard: &Dashboard) -> Line {
     let detail = noted.act.detail.as_object().map(|fields| {
-        let plain = fields.iter().filter(|(_, value)| !value.is_null());
-        plain.map(|(name, value)| format!("{name} {}", value.to_string().replace(['"', '{', '}'], ""))).collect::<Vec<_>>()
+        let plain = fields.iter().filter(|(_, value)| {
+            !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty())
+        });
+        plain
+            .map(|(name, value)| format!("{name} {}", value.to_string().replace(['"', '{', '}'], "")))
+            .collect::<Vec<_>>()
     });
     Line {
         at: moment(noted.at, &dashboard.zone),

@@ -138,7 +138,11 @@ pub(crate) fn ticked(fields: &Fields) -> Vec<RowKey> {
     let key = |text: &str| {
         let mut parts = text.splitn(3, ':');
         let (run, row, generation) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(RowKey { run: run.parse().ok()?, sheet_row: row.parse().ok()?, generation: generation.parse().ok()? })
+        Some(RowKey {
+            run: run.parse().ok()?,
+            sheet_row: row.parse().ok()?,
+            generation: generation.parse().ok()?,
+        })
     };
     fields.all("row").filter_map(key).collect()
 }

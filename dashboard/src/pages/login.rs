@@ -31,7 +31,8 @@ struct Page<'a> {
 
 /// A path of ours, and nothing else: never a way to another host.
 fn ours(back: Option<&str>) -> &str {
-    let is_ours = |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    let is_ours =
+        |path: &&str| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
     back.filter(is_ours).unwrap_or("/")
 }
 
@@ -55,7 +56,10 @@ pub(crate) async fn enter(State(dashboard): Shared, Knocked(anyone, fields): Kno
         Ok(shown) | Err(shown) => (status, shown).into_response(),
     };
     if name.is_empty() {
-        let text = shell.t("Give your name: it is noted beside what you do.", "Isi nama Anda: dicatat pada tindakan Anda.");
+        let text = shell.t(
+            "Give your name: it is noted beside what you do.",
+            "Isi nama Anda: dicatat pada tindakan Anda.",
+        );
         return again(StatusCode::BAD_REQUEST, text);
     }
     match dashboard.access.log_in(anyone.address, fields.get("token").unwrap_or_default(), &name) {
@@ -109,7 +113,9 @@ mod tests {
     #[test]
     fn the_way_back_never_leads_to_another_host() {
         assert_eq!(ours(Some("/runs?before=5")), "/runs?before=5");
-        for foreign in ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nSet-Cookie: b", ""] {
+        for foreign in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nSet-Cookie: b", ""]
+        {
             assert_eq!(ours(Some(foreign)), "/", "{foreign}");
         }
     }

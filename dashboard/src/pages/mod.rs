@@ -1,4 +1,5 @@
 //! The pages, one file each; how they are rendered, and what is shown instead of one.
+#![expect(clippy::result_large_err, reason = "what is shown instead of a page is as large as a page")]
 
 pub(crate) mod actions;
 pub(crate) mod acts;

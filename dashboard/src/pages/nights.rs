@@ -41,7 +41,13 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn of(run: &RunSummary, gate: Option<&ShutGate>, now: jiff::Timestamp, dashboard: &Dashboard, lang: Lang) -> Self {
+    pub(crate) fn of(
+        run: &RunSummary,
+        gate: Option<&ShutGate>,
+        now: jiff::Timestamp,
+        dashboard: &Dashboard,
+        lang: Lang,
+    ) -> Self {
         let RunSummary { run: of, tally } = run;
         let is_open = matches!(of.state, RunState::Seeding | RunState::Open);
         let took = seconds(of.started_at, of.closed_at.unwrap_or(now));
@@ -61,7 +67,7 @@ impl Line {
             started: moment(of.started_at, &dashboard.zone),
             selected: n(selected),
             done: n(done),
-            percent: if selected == 0 { if is_open { 0 } else { 100 } } else { done * 100 / selected },
+            percent: (done * 100).checked_div(selected).unwrap_or(if is_open { 0 } else { 100 }),
             rate: n(done / worked),
             updated: n(tally.count(Outcome::Updated)),
             rejected: n(tally.count(Outcome::Rejected)),
@@ -128,9 +134,11 @@ pub(crate) async fn tonight(dashboard: &Dashboard, lang: Lang) -> Result<Tonight
     let runs = dashboard.ledger.run_page(&dashboard.job, Of::First, 10).await?;
     let newest = runs.iter().find(|run| run.run.kind == RunKind::Night);
     let calendar = month(dashboard, now).await?;
+    // Of every run: those of an earlier one are still to be looked at.
+    let dead = dashboard.ledger.dead_letter_groups(None).await?.iter().map(|group| group.open).sum();
     let missed = calendar.iter().rev().find(|day| day.night != Night::Ahead).filter(|day| day.is_missed());
     Ok(Tonight {
-        verdict: verdict(newest, gate.as_ref(), missed, now, dashboard, lang),
+        verdict: verdict(newest, gate.as_ref(), missed, dead, now, dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, dashboard, lang)),
         now: newest.map(|run| Line::of(run, gate.as_ref(), now, dashboard, lang)),
         deadline: span(dashboard.deadline.as_secs(), lang),
@@ -142,6 +150,7 @@ fn verdict(
     newest: Option<&RunSummary>,
     gate: Option<&ShutGate>,
     missed: Option<&Day>,
+    dead: u64,
     now: jiff::Timestamp,
     dashboard: &Dashboard,
     lang: Lang,
@@ -184,24 +193,39 @@ fn verdict(
         );
         let is_late = seconds(run.run.started_at, now) > dashboard.deadline.as_secs();
         return match gate {
-            Some(shut) if shut.gate.kind == GateKind::Guard => {
-                said(Tone::Bad, format!("{} {date}", lang.t("Stopped by a guard:", "Dihentikan pengaman:")), &counts, resume())
-            }
+            Some(shut) if shut.gate.kind == GateKind::Guard => said(
+                Tone::Bad,
+                format!("{} {date}", lang.t("Stopped by a guard:", "Dihentikan pengaman:")),
+                &counts,
+                resume(),
+            ),
             Some(_) => said(Tone::Warn, format!("{} {date}", lang.t("Paused:", "Jeda:")), &counts, None),
             None if is_late => {
                 let text = lang.t(
                     "If the count stands still, nobody works on it: press Resume. Nothing is done twice.",
                     "Jika hitungan tidak bergerak, tidak ada yang mengerjakan: tekan Lanjutkan. Tidak ada yang dikerjakan dua kali.",
                 );
-                let title = format!("{} {date}", lang.t("Unfinished past its deadline:", "Belum selesai, lewat batas:"));
+                let title = format!(
+                    "{} {date}",
+                    lang.t("Unfinished past its deadline:", "Belum selesai, lewat batas:")
+                );
                 said(Tone::Bad, title, &format!("{counts} {text}"), resume())
             }
-            None => said(Tone::Busy, format!("{} {date}", lang.t("Under way:", "Sedang berjalan:")), &counts, None),
+            None => said(
+                Tone::Busy,
+                format!("{} {date}", lang.t("Under way:", "Sedang berjalan:")),
+                &counts,
+                None,
+            ),
         };
     }
-    let (dead, rejected) = (tally.count(Outcome::DeadLettered), tally.count(Outcome::Rejected));
+    let rejected = tally.count(Outcome::Rejected);
     let corrections = if rejected > 0 {
-        format!("{} {}", n(rejected), lang.t("rows are for the field office to correct.", "baris perlu diperbaiki petugas lapangan."))
+        format!(
+            "{} {}",
+            n(rejected),
+            lang.t("rows are for the field office to correct.", "baris perlu diperbaiki petugas lapangan.")
+        )
     } else {
         lang.t("Nothing to press.", "Tidak perlu menekan apa pun.").to_owned()
     };
@@ -218,13 +242,15 @@ fn verdict(
         );
     }
     let title = format!("{} {date}", lang.t("Finished:", "Selesai:"));
-    let text = format!("{} {} {corrections}", n(done), lang.t("rows, no failures.", "baris, tanpa kegagalan."));
+    let text =
+        format!("{} {} {corrections}", n(done), lang.t("rows, no failures.", "baris, tanpa kegagalan."));
     said(Tone::Good, title, &text, None)
 }
 
 async fn month(dashboard: &Dashboard, now: jiff::Timestamp) -> Result<Vec<Day>, LedgerError> {
     let today = RunDate::today(now, &dashboard.zone);
-    let from = std::iter::successors(Some(today), |date| Some(date.yesterday())).nth(DAYS - 1).unwrap_or(today);
+    let from =
+        std::iter::successors(Some(today), |date| Some(date.yesterday())).nth(DAYS - 1).unwrap_or(today);
     let runs = dashboard.ledger.runs_between(&dashboard.job, from, today).await?;
     // Whether anything ran before the days shown.
     let oldest = runs.iter().map(|run| run.run.order).min();
@@ -233,7 +259,10 @@ async fn month(dashboard: &Dashboard, now: jiff::Timestamp) -> Result<Vec<Day>, 
         None => dashboard.ledger.run_page(&dashboard.job, Of::First, 1).await?,
     };
     let begins = if earlier.is_empty() { runs.first().map(|run| run.run.date) } else { Some(from) };
-    Ok(calendar::days(&runs, from, begins, now, &dashboard.zone))
+    let days = calendar::days(&runs, from, begins, now, &dashboard.zone);
+    // Weeks before the first run say nothing.
+    let silent = days.iter().take_while(|day| day.night == Night::Before).count().min(DAYS - 7) / 7 * 7;
+    Ok(days.into_iter().skip(silent).collect())
 }
 
 #[derive(Template)]

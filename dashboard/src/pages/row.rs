@@ -44,7 +44,9 @@ struct Page<'a> {
 }
 
 fn asked(exchanges: &[Exchange]) -> String {
-    let one = |exchange: &Exchange| format!("{} → {} ({} ms)", exchange.operation, exchange.answer, exchange.millis);
+    let one = |exchange: &Exchange| {
+        format!("{} → {} ({} ms)", exchange.operation, exchange.answer, exchange.millis)
+    };
     exchanges.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
@@ -70,7 +72,13 @@ fn events(history: &RowHistory, dashboard: &Dashboard, lang: Lang) -> Vec<Event>
     for generation in &history.generations {
         let ended = marks::outcome(generation.outcome, lang).1;
         let detail = format!("{ended}. {}", generation.found.as_deref().unwrap_or_default());
-        add(generation.replayed_at, generation.generation, lang.t("Replayed; before:", "Diulang; sebelumnya:"), detail, &[]);
+        add(
+            generation.replayed_at,
+            generation.generation,
+            lang.t("Replayed; before:", "Diulang; sebelumnya:"),
+            detail,
+            &[],
+        );
     }
     if let (Some(ending), Some(outcome)) = (&history.ending, history.row.outcome) {
         let (_, name, means) = marks::outcome(outcome, lang);
@@ -80,7 +88,12 @@ fn events(history: &RowHistory, dashboard: &Dashboard, lang: Lang) -> Vec<Event>
     events.into_iter().map(|(_, event)| event).collect()
 }
 
-async fn read(dashboard: &Dashboard, shell: &Shell, run: &str, row: &str) -> Result<(String, RowHistory), axum::response::Response> {
+async fn read(
+    dashboard: &Dashboard,
+    shell: &Shell,
+    run: &str,
+    row: &str,
+) -> Result<(String, RowHistory), axum::response::Response> {
     let (Ok(id), Ok(row)) = (run.parse::<RunId>(), row.parse::<u32>()) else { return Err(missing(shell)) };
     let found = async {
         let run = dashboard.ledger.run(id).await?;
@@ -92,7 +105,13 @@ async fn read(dashboard: &Dashboard, shell: &Shell, run: &str, row: &str) -> Res
     }
 }
 
-fn shown(dashboard: &Dashboard, shell: &Shell, date: String, history: &RowHistory, clear: Option<Clear>) -> Shown {
+fn shown(
+    dashboard: &Dashboard,
+    shell: &Shell,
+    date: String,
+    history: &RowHistory,
+    clear: Option<Clear>,
+) -> Shown {
     let (row, lang) = (&history.row, shell.lang);
     page(&Page {
         shell,

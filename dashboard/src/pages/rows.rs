@@ -55,7 +55,9 @@ fn column_name(dashboard: &Dashboard, column: Option<Column>) -> &str {
 /// What is wrong with a row, and how to put it right.
 pub(crate) fn explained(row: &RowView, dashboard: &Dashboard, lang: Lang) -> String {
     let (found, name) = (row.found.as_deref().unwrap_or_default(), column_name(dashboard, row.column));
-    row.reason.map(|reason| explain(reason, row.column, row.key.sheet_row, found, name, lang.0)).unwrap_or_default()
+    row.reason
+        .map(|reason| explain(reason, row.column, row.key.sheet_row, found, name, lang.0))
+        .unwrap_or_default()
 }
 
 /// What a row is called that has no outcome yet.
@@ -229,7 +231,8 @@ pub(crate) async fn ask(State(dashboard): Shared, visitor: Visitor) -> Shown {
 pub(crate) async fn find(State(dashboard): Shared, Asked(visitor, fields): Asked) -> Shown {
     let lang = visitor.0.lang;
     let shell = visitor.shell(&dashboard, lang.t("Find a person", "Cari orang"));
-    let typed: String = fields.get("nik").unwrap_or_default().chars().filter(|c| !" .-".contains(*c)).collect();
+    let typed: String =
+        fields.get("nik").unwrap_or_default().chars().filter(|c| !" .-".contains(*c)).collect();
     let Ok(nik) = typed.parse::<Nik>() else {
         let wrong = shell.t("A NIK has exactly 16 digits.", "NIK terdiri dari tepat 16 angka.");
         return page(&Found { shell: &shell, wrong, asked: false, rows: Vec::new() });
@@ -260,7 +263,16 @@ pub(crate) async fn csv(
     let run = dashboard.ledger.run(id).await.map_err(|error| unread(&shell, &error))?;
     let Some(run) = run else { return Err(missing(&shell)) };
     let date = run.date.to_string();
-    let head = record(&["sheet_row", "run_date", "outcome", "reason", "column", "message", "nik_masked", "phone_masked"]);
+    let head = record(&[
+        "sheet_row",
+        "run_date",
+        "outcome",
+        "reason",
+        "column",
+        "message",
+        "nik_masked",
+        "phone_masked",
+    ]);
     let state = (dashboard, narrowed.filter(), Some(Of::First), date.clone(), Some(head));
     let chunks = unfold(state, move |(dashboard, filter, at, date, head)| async move {
         if let Some(head) = head {

@@ -8,6 +8,7 @@ use shared::ledger::{LedgerError, Page as Of, RunId, RunState, RunSummary};
 use super::acts::{self, Line as ActLine};
 use super::nights::{GateBox, Line, gate_box};
 use super::{Shared, Shown, missing, page, unread};
+use crate::chart::Chart;
 use crate::marks::{self, moment, seconds, span};
 use crate::shell::{Shell, Visitor};
 
@@ -49,6 +50,7 @@ struct Page<'a> {
     warnings: Vec<Count>,
     open_rows: String,
     acts: Vec<ActLine>,
+    chart: Option<Chart>,
     deadline: String,
 }
 
@@ -127,7 +129,7 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         warnings: warnings.collect(),
         open_rows: if tally.open > 0 { n(tally.open) } else { String::new() },
         acts: acts.iter().map(|act| acts::line(act, &dashboard)).collect(),
+        chart: Chart::of(&dashboard.samples.of(id), lang),
         deadline: span(dashboard.deadline.as_secs(), lang),
     })
 }
-
