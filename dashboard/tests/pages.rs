@@ -1,4 +1,5 @@
 //! Who may see and do what, asked of the router as a browser would.
+#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
