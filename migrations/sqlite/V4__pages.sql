@@ -51,7 +51,7 @@ INSERT INTO run_count (run_id, what, code, amount)
 DROP INDEX row_by_outcome;
 CREATE INDEX row_by_outcome ON row (run_id, outcome, sheet_row);
 CREATE INDEX row_by_reason ON row (run_id, reason, sheet_row) WHERE reason IS NOT NULL;
-CREATE INDEX row_warned ON row (run_id, sheet_row, warnings) WHERE warnings <> '';
+CREATE INDEX row_warned ON row (run_id, warnings, sheet_row) WHERE warnings <> '';
 CREATE INDEX dead_letter_waiting ON dead_letter (number) WHERE replayed_at IS NULL;
 CREATE INDEX dead_letter_of_run ON dead_letter (run_id, number);
 CREATE INDEX dead_letter_of_nik ON dead_letter (nik_hash, number);

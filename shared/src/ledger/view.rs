@@ -77,7 +77,7 @@ pub struct Progress {
 }
 
 /// Which rows to show.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowFilter {
     /// Only this outcome.
     pub outcome: Option<Outcome>,

@@ -224,6 +224,7 @@ async fn measure<L: Ledger + 'static>(name: &str, ledger: &Arc<L>, run: RunId, r
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let rows = std::env::args().nth(1).map_or(1_000_000, |rows| rows.parse().expect("a number of rows"));
     let clock = Clock::system();
 

@@ -6,3 +6,4 @@ mod deeds;
 mod harness;
 mod live;
 mod pages;
+mod tasks;

@@ -11,7 +11,7 @@ use tests::browser::{Office, Seen, furnish};
 use tests::process::{Sign, Site, in_repository};
 
 /// Rows of the night: enough that it is under way for a while.
-const ROWS: usize = 4_000;
+const ROWS: usize = 2_000;
 
 /// A night in which the server fails for a few Patients and refuses some.
 fn faults(night: &DemoNight) -> FaultPlan {
@@ -21,10 +21,10 @@ fn faults(night: &DemoNight) -> FaultPlan {
         ..PatientFault::default()
     };
     let people = night.population();
-    let refused = (0..ROWS).step_by(400).map(|person| (people.nik(person), failing(422)));
-    let broken = (7..ROWS).step_by(300).map(|person| (people.nik(person), failing(500)));
+    let refused = (0..ROWS).step_by(200).map(|person| (people.nik(person), failing(422)));
+    let broken = (7..ROWS).step_by(150).map(|person| (people.nik(person), failing(500)));
     FaultPlan {
-        latency: Latency::log_normal(400.0, 0.5),
+        latency: Latency::log_normal(200.0, 0.5),
         patients: refused.chain(broken).collect(),
         ..FaultPlan::default()
     }

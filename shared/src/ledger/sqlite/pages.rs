@@ -73,6 +73,54 @@ impl Terms {
     }
 }
 
+/// The combinations of warnings that rows of the run have, and that this one is in: from each to the next is one step in
+/// the index.
+fn combinations(db: &Connection, run: RunId, warning: Warning) -> Result<Vec<String>, LedgerError> {
+    let found: Vec<String> = db
+        .prepare_cached(
+            "WITH RECURSIVE combination (codes) AS (
+               SELECT (SELECT warnings FROM row INDEXED BY row_warned WHERE run_id = ?1 AND warnings <> ''
+                       ORDER BY warnings LIMIT 1)
+               UNION ALL
+               SELECT (SELECT warnings FROM row INDEXED BY row_warned
+                       WHERE run_id = ?1 AND warnings <> '' AND warnings > codes ORDER BY warnings LIMIT 1)
+               FROM combination WHERE codes IS NOT NULL)
+             SELECT codes FROM combination WHERE codes IS NOT NULL",
+        )
+        .and_then(|mut found| found.query_map([run], |row| row.get(0))?.collect())
+        .doing("list rows")?;
+    let has = |codes: &String| codes.split_whitespace().any(|code| code == Warning::as_str(warning));
+    Ok(found.into_iter().filter(has).collect())
+}
+
+/// The page of each combination by the index alone, and of these together the rows.
+fn warned_page(
+    db: &Connection,
+    run: RunId,
+    warning: Warning,
+    page: Page<u32>,
+    limit: u32,
+) -> Result<Vec<RowView>, LedgerError> {
+    let mut terms = Terms::default();
+    let mut parts = Vec::new();
+    for codes in combinations(db, run, warning)? {
+        terms.sql.clear();
+        terms.term("run_id = ?", run.0.as_bytes().to_vec());
+        terms.term("warnings = ?", codes);
+        terms.sql.push("warnings <> ''".into());
+        let page = terms.page("sheet_row", false, page, limit);
+        parts.push(format!("SELECT * FROM (SELECT sheet_row FROM row INDEXED BY row_warned WHERE {page})"));
+    }
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    terms.sql.clear();
+    terms.sql.push(format!("sheet_row IN ({})", parts.join(" UNION ALL ")));
+    terms.term("run_id = ?", run.0.as_bytes().to_vec());
+    let page = terms.page("sheet_row", false, page, limit);
+    terms.rows(db, "list rows", &format!("SELECT {ROW_COLUMNS} FROM row WHERE {page}"), read_row)
+}
+
 pub(super) fn row_page(
     db: &Connection,
     run: RunId,
@@ -80,6 +128,11 @@ pub(super) fn row_page(
     page: Page<u32>,
     limit: u32,
 ) -> Result<Vec<RowView>, LedgerError> {
+    if let Some(warning) = filter.warning
+        && *filter == (RowFilter { warning: Some(warning), ..RowFilter::default() })
+    {
+        return warned_page(db, run, warning, page, limit);
+    }
     let mut terms = Terms::default();
     terms.term("run_id = ?", run.0.as_bytes().to_vec());
     // The planner knows nothing of how rare an outcome is, so it is told which index has the page's order.
