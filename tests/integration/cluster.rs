@@ -5,6 +5,7 @@ mod dashboard;
 mod dead_letters;
 mod detached;
 mod drained;
+mod dying;
 mod killed;
 mod metrics;
 mod ordinary;

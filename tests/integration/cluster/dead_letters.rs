@@ -19,7 +19,7 @@ fn refusing(nik: &str, status: u16) -> FaultPlan {
 }
 
 /// Somebody whose number the night changes.
-fn somebody(cluster: &Cluster, night: &simulators::DemoNight) -> String {
+pub(super) fn somebody(cluster: &Cluster, night: &simulators::DemoNight) -> String {
     let differs = |(nik, number): &(String, String)| {
         let now = cluster.simulators.store().current_mobile(nik).unwrap_or_default();
         let digits: String = now.chars().filter(char::is_ascii_digit).collect();
@@ -28,7 +28,7 @@ fn somebody(cluster: &Cluster, night: &simulators::DemoNight) -> String {
     night.expected_numbers().find(differs).expect("a number that changes").0
 }
 
-async fn letters(cluster: &Cluster, flags: &[&str]) -> Vec<Value> {
+pub(super) async fn letters(cluster: &Cluster, flags: &[&str]) -> Vec<Value> {
     let list = [&["dead-letters", "--output", "json"], flags].concat();
     cluster.produce(&list).await.expect(0).objects()
 }

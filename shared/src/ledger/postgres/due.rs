@@ -24,7 +24,8 @@ const RUNS_WITH_DUE_ROWS: &str = "
 //
 // One that was published and merely waits is only stamped while the queue still holds messages: its own is most
 // likely among them. An expired claim is revoked: its epoch moves on, so that what its holder still records is
-// refused. The wait doubles ten times at most: with one minute, the longest is most of a day.
+// refused. The wait doubles three times at most: with one minute, the longest is eight. So long a night that lost its
+// queue after it had waited in it for hours still stands, and so often a backlog is stamped.
 //
 // Rows are joined by what the CTE says of the run, not by $1: a run that came after the last ANALYZE looks empty to the
 // planner, who would then read all of it for each row that is due.
@@ -35,7 +36,7 @@ const TAKE_DUE: &str = "
       ORDER BY sweep_at, sheet_row LIMIT $2 FOR UPDATE SKIP LOCKED),
     ranked AS (SELECT *, row_number() OVER (ORDER BY sweep_at, sheet_row) AS place FROM due)
     UPDATE row AS r SET
-      sweep_at = ledger_now() + $4 * (1 << least(r.sweeps, 10)) * interval '1 microsecond', sweeps = r.sweeps + 1,
+      sweep_at = ledger_now() + $4 * (1 << least(r.sweeps, 3)) * interval '1 microsecond', sweeps = r.sweeps + 1,
       published = r.published AND NOT ranked.publish, turn = r.turn + lost::integer, epoch = r.epoch + lost::integer,
       state = CASE WHEN lost THEN 'pending' ELSE r.state END
     FROM ranked WHERE r.run_id = ranked.run_id AND r.sheet_row = ranked.sheet_row

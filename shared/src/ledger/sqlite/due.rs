@@ -8,8 +8,9 @@ use super::convert::row_key;
 use super::{Sql as _, micros};
 use crate::ledger::{DueTerms, LedgerError, RowKey, RowMessage, RunId, RunKind};
 
-/// Doublings of `retake_after`: with one minute, the longest interval is about a day.
-const MOST_DOUBLINGS: u32 = 10;
+/// Doublings of `retake_after`: with one minute, the longest interval is eight. So long a night that lost its queue after
+/// it had waited in it for hours still stands, and so often a backlog is stamped.
+const MOST_DOUBLINGS: u32 = 3;
 
 struct Candidate {
     due: RowMessage,

@@ -115,6 +115,19 @@ pub(super) async fn a_healthy_backlog_is_not_published_again(stage: Stage) {
     assert_eq!(sheet_rows(&stage.due_when_idle().await), [2, 3]);
 }
 
+/// An operator purges the queue of a night that had waited in it for long.
+pub(super) async fn a_backlog_that_is_lost_late_comes_due_within_eight_retakes(stage: Stage) {
+    stage.night(ON, &[(2, 1, 1), (3, 2, 2)]).await;
+    let due = stage.due().await;
+    stage.confirm(&due).await;
+    for _ in 0..40 {
+        stage.advance(STALE).await;
+        assert!(stage.due().await.is_empty(), "the queue still holds messages");
+    }
+    stage.advance(RETAKE * 8).await;
+    assert_eq!(sheet_rows(&stage.due_when_idle().await), [2, 3]);
+}
+
 pub(super) async fn forgotten_rows_are_due_at_once(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 1), (3, 2, 2), (4, 3, 3), (5, 4, 4), (6, 5, 5), (7, 6, 6)]).await;
     let other = stage.night("2026-11-24", &[(2, 7, 1)]).await;

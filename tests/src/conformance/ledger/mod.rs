@@ -87,6 +87,7 @@ macro_rules! ledger_cases {
                 a_row_never_confirmed_comes_again_ever_later,
                 a_confirmed_row_comes_again_when_stale_and_the_queue_is_idle,
                 a_healthy_backlog_is_not_published_again,
+                a_backlog_that_is_lost_late_comes_due_within_eight_retakes,
                 forgotten_rows_are_due_at_once,
                 one_run_is_swept_or_every_open_one,
                 one_kind_of_run_is_swept_or_every_kind,
