@@ -67,16 +67,19 @@ impl Webhook {
     }
 
     async fn post(&self, job: &str, notice: &Notice) -> Result<(), WebhookError> {
-        // Slack shows `text` and leaves the rest alone; Google Chat refuses fields that it does not know.
-        let body = if self.url.host_str() == Some(GOOGLE_CHAT) {
-            json!({ "text": notice.text })
-        } else {
-            json!({ "text": notice.text, "kind": notice.kind, "job": job, "detail": notice.detail })
-        };
-        let answer = self.client.post(self.url.clone()).json(&body).send().await;
+        let answer = self.client.post(self.url.clone()).json(&body(&self.url, job, notice)).send().await;
         let answer = answer.map_err(|error| WebhookError::Unreachable(error.without_url()))?;
         let status = answer.status();
         if status.is_success() { Ok(()) } else { Err(WebhookError::Refused(status.as_u16())) }
+    }
+}
+
+/// Slack shows `text` and leaves the rest alone; Google Chat refuses fields that it does not know.
+fn body(to: &Url, job: &str, notice: &Notice) -> serde_json::Value {
+    if to.host_str() == Some(GOOGLE_CHAT) {
+        json!({ "text": notice.text })
+    } else {
+        json!({ "text": notice.text, "kind": notice.kind, "job": job, "detail": notice.detail })
     }
 }
 
@@ -162,5 +165,27 @@ impl Notifier {
             }
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn google_chat_gets_a_text_and_nothing_that_it_does_not_know() {
+        let notice = Notice {
+            key: "closed:1".into(),
+            kind: "closed".into(),
+            text: "The night is done.".into(),
+            detail: json!({ "rows": 3 }),
+        };
+        let body = |url: &str| body(&url.parse().expect("a URL"), "the-job", &notice);
+        let chat = "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=k&token=t";
+        assert_eq!(body(chat), json!({ "text": "The night is done." }));
+        for other in ["https://hooks.slack.com/services/T/B/X", "http://127.0.0.1:9/chat.googleapis.com"] {
+            let all = json!({ "text": "The night is done.", "kind": "closed", "job": "the-job", "detail": { "rows": 3 } });
+            assert_eq!(body(other), all, "{other}");
+        }
     }
 }

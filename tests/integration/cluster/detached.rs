@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared::ledger::LedgerView as _;
-use simulators::{FaultPlan, Latency};
+use simulators::{FaultPlan, Latency, PatientFault};
 use tests::night::until;
 use tests::process::{Cluster, DATE, check_night, mixed, run_id};
 
@@ -27,6 +27,29 @@ async fn a_detached_producer_leaves_when_all_is_published_and_the_workers_close_
     }
     let last = cluster.produce(&["--resume", "--output", "json"]).await.expect(3).object();
     assert_eq!(last, closed, "with nothing unfinished, the last report");
+}
+
+/// What is tried again is the workers' business: a detached producer has only to publish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_detached_producer_does_not_wait_for_what_workers_try_again() {
+    let night = mixed(44, 120);
+    let mut cluster = Cluster::of(&night).await;
+    cluster.set("RETRY_MAX_ATTEMPTS", "50");
+    let fails = PatientFault { status: Some(500), ..PatientFault::default() };
+    let patients = night.expected_numbers().take(5).map(|(nik, _)| (nik, fails.clone())).collect();
+    let latency = Latency::fixed(5.0);
+    cluster.simulators.set_faults(FaultPlan { latency, patients, ..FaultPlan::default() });
+    let _workers = cluster.workers(2);
+    let retrying = async || cluster.count_rows("retrying").await;
+    let mut producer = cluster.producer(&["--date", DATE, "--detach", "--output", "json"]);
+    producer.until_logged("snapshot complete").await;
+    until("rows to be tried again", retrying, |rows| *rows > 0).await;
+    let left = producer.end().await.expect(0).object();
+    assert_eq!(left["state"], "open");
+    assert!(cluster.count("SELECT count(*) FROM row WHERE state <> 'done'").await > 0, "it did not wait");
+    cluster.simulators.set_faults(FaultPlan::default());
+    let closed = cluster.until_run_is("closed").await;
+    check_night(&closed, night.expected());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ mod dry_run;
 mod history;
 mod lossless;
 mod metrics;
+mod notices;
 mod numbers;
 mod ordinary;
 mod outages;

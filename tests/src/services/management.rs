@@ -99,9 +99,9 @@ impl Management {
     ///
     /// # Panics
     /// It is refused.
-    pub fn publish(&self, vhost: &str, queue: &str, content_type: &str, body: &str) {
+    pub fn publish(&self, vhost: &str, queue: &str, (id, content_type): (&str, &str), body: &str) {
         let message = json!({
-            "properties": { "content_type": content_type, "message_id": "from-outside", "delivery_mode": 2 },
+            "properties": { "content_type": content_type, "message_id": id, "delivery_mode": 2 },
             "routing_key": queue, "payload": body, "payload_encoding": "string",
         });
         let path = format!("exchanges/{vhost}/amq.default/publish");

@@ -21,7 +21,7 @@ async fn a_stray_is_kept_and_stops_nobody() {
     let queue = RabbitMqQueue::new(test_config(vhost.url()), strays.clone());
     queue.depth().await.expect("a depth");
     for queue in [WORK, DEAD] {
-        vhost.management().publish(vhost.name(), queue, "text/plain", queue);
+        vhost.management().publish(vhost.name(), queue, ("from-outside", "text/plain"), queue);
     }
     publish(&queue, 0..3).await;
     let (mut work, mut dead) =
