@@ -39,14 +39,19 @@ async fn a_detached_producer_does_not_wait_for_what_workers_try_again() {
     let patients = night.expected_numbers().take(5).map(|(nik, _)| (nik, fails.clone())).collect();
     let latency = Latency::fixed(5.0);
     cluster.simulators.set_faults(FaultPlan { latency, patients, ..FaultPlan::default() });
+    let worker = cluster.worker();
+    let waiting = "SELECT count(*) FROM row WHERE state = 'retrying' AND NOT published
+                     AND NOT EXISTS (SELECT FROM row WHERE state IN ('pending', 'claimed', 'failed'))";
+    let waiting = async || cluster.count(waiting).await;
+    let detach = ["--date", DATE, "--detach", "--output", "json"];
+    cluster.produce(&detach).await.expect(0);
+    until("rows to be tried again, and no others", waiting, |rows| *rows == 5).await;
+    // Nobody tries them now.
+    assert!(worker.kill().await);
+    let left = cluster.produce(&detach).await.expect(0).object();
+    assert_eq!((&left["state"], &left["rows_open"]), (&"open".into(), &5.into()));
+    assert_eq!(waiting().await, 5, "it left without them");
     let _workers = cluster.workers(2);
-    let retrying = async || cluster.count_rows("retrying").await;
-    let mut producer = cluster.producer(&["--date", DATE, "--detach", "--output", "json"]);
-    producer.until_logged("snapshot complete").await;
-    until("rows to be tried again", retrying, |rows| *rows > 0).await;
-    let left = producer.end().await.expect(0).object();
-    assert_eq!(left["state"], "open");
-    assert!(cluster.count("SELECT count(*) FROM row WHERE state <> 'done'").await > 0, "it did not wait");
     cluster.simulators.set_faults(FaultPlan::default());
     let closed = cluster.until_run_is("closed").await;
     check_night(&closed, night.expected());
