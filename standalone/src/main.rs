@@ -2,12 +2,13 @@
 
 mod demo;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser as _};
-use producer::flags::{Cli, Command, RunFlags};
+use producer::flags::{Cli, Command, Output, RunFlags};
 use producer::{ConfiguredSources, command, program};
 use shared::clock::Clock;
 use shared::ledger::sqlite::SqliteLedger;
@@ -52,6 +53,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     };
     telemetry::start(settings.log_format);
     match &cli.command {
+        Some(Command::Prune { output }) => prune(&settings, *output).await,
         Some(command) => look(&settings, command).await,
         None => act(&settings, &cli.run).await,
     }
@@ -74,13 +76,9 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
         Ok(people) => people,
         Err(problem) => return refuse([problem]),
     };
-    let ledger = match SqliteLedger::act(&path, clock.clone(), PATIENCE).await {
+    let ledger = match open(&path, &clock).await {
         Ok(ledger) => ledger,
-        Err(error @ LedgerError::InUse { .. }) => {
-            tracing::error!(error = %error, "another live process works on this database; nothing was done");
-            return Status::Locked;
-        }
-        Err(error) => return fail(&error),
+        Err(status) => return status,
     };
     // Another key cannot read what is there, and would not know whom it is about.
     let is_new = match ledger.runs(&settings.job, None, 1).await {
@@ -111,14 +109,44 @@ async fn act(settings: &Settings, flags: &RunFlags) -> Status {
     executed.tell(&producer, flags).await
 }
 
+/// Opens the ledger to act on it.
+async fn open(path: &Path, clock: &Clock) -> Result<SqliteLedger, Status> {
+    SqliteLedger::act(path, clock.clone(), PATIENCE).await.map_err(|error| match error {
+        LedgerError::InUse { .. } => {
+            tracing::error!(error = %error, "another live process works on this database; nothing was done");
+            Status::Locked
+        }
+        error => fail(&error),
+    })
+}
+
+/// The database, which must be there.
+fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
+    let path = database_path(settings)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let problem = format!("there is no database at {}; nothing ran yet", path.display());
+    Err(BadSettings::of("DATABASE_URL", problem))
+}
+
+/// Deletes what is old.
+async fn prune(settings: &Settings, output: Output) -> Status {
+    let clock = Clock::system();
+    let path = match existing(settings) {
+        Ok(path) => path,
+        Err(problem) => return refuse([problem]),
+    };
+    match open(&path, &clock).await {
+        Ok(ledger) => program::prune(Arc::new(ledger), settings, &clock, output).await,
+        Err(status) => status,
+    }
+}
+
 /// Prints a list.
 async fn look(settings: &Settings, command: &Command) -> Status {
     let prepared = async {
-        let path = database_path(settings)?;
-        if !path.exists() {
-            let problem = format!("there is no database at {}; nothing ran yet", path.display());
-            return Err(BadSettings::of("DATABASE_URL", problem));
-        }
+        let path = existing(settings)?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };

@@ -10,6 +10,7 @@ use shared::cluster::{Cluster, Connected};
 use shared::error_chain;
 use shared::ledger::RunKind;
 use shared::metrics::{Page, Served, Watched};
+use shared::retention::Retention;
 use shared::settings::Settings;
 use shared::signals::{Signal, Signals};
 use shared::status::{Status, refuse};
@@ -77,11 +78,18 @@ async fn run() -> Status {
         async move { steward.serve(duties).await }
     };
     let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+    let retention = Retention::new(backing.ledger.clone(), &settings, holder.clone());
     tracing::info!(holder, "working");
-    tokio::join!(steward(RunKind::Night), steward(RunKind::DryRun), notifier.serve(duties.clone()), async {
-        worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
-        duties.cancel();
-    });
+    tokio::join!(
+        steward(RunKind::Night),
+        steward(RunKind::DryRun),
+        notifier.serve(duties.clone()),
+        retention.serve(duties.clone()),
+        async {
+            worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
+            duties.cancel();
+        }
+    );
     connected.close().await;
     stopped(&signals)
 }

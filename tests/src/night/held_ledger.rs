@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
-    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
-    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    Standing, StrayMessage, StrayView, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Expiring, Fence, Gate, Intent,
+    Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, PruneTerms,
+    Pruned, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded,
+    ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -157,6 +157,7 @@ passed_on!(Ledger {
     keep_stray(stray: &StrayMessage) -> ();
     shut_gate(gate: &Gate, lasts: Duration) -> ();
     open_gate() -> ();
+    prune(terms: &PruneTerms) -> Pruned;
     hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
 });
 
@@ -174,6 +175,7 @@ passed_on!(LedgerView {
     dead_letters(filter: &Replay, after: i64, limit: u32) -> Vec<DeadLetterView>;
     newest_success(nik: &KeyedHash) -> Option<(Order, KeyedHash, Option<RowMessage>)>;
     open_notices(limit: u32) -> Vec<OpenNotice>;
+    expiring(job: &str, age: Duration) -> Vec<Expiring>;
     strays(after: i64, limit: u32) -> Vec<StrayView>;
     gate() -> Option<ShutGate>;
 });
