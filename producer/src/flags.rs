@@ -99,9 +99,16 @@ pub enum Output {
     Csv,
 }
 
-/// Commands that only look.
+/// Commands other than a run: all but `prune` only look.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Delete what is older than RETENTION_DAYS, and say how much that was; it also happens at the end of each run.
+    /// Open dead letters are announced three days before. Example: prune
+    Prune {
+        /// Form of what is said.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
     /// List the newest runs. Example: runs --output json
     Runs {
         /// Only runs of this date.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser as _};
-use producer::flags::{Cli, Command, RunFlags};
+use producer::flags::{Cli, Command, Output, RunFlags};
 use producer::{ConfiguredSources, Tuning, Until, command, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
@@ -41,6 +41,7 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     };
     telemetry::start(settings.log_format);
     match &cli.command {
+        Some(Command::Prune { output }) => prune(&settings, *output).await,
         Some(command) => look(&settings, command).await,
         None => {
             let until = if cli.extra.detach { Until::Published } else { Until::Closed };
@@ -79,7 +80,7 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
-        program::farewell(&producer, webhook, &signals).await;
+        program::farewell(&producer, &settings, webhook, &signals).await;
         let status = executed.tell(&producer, flags).await;
         connected.close().await;
         status
@@ -100,6 +101,23 @@ async fn connect(cluster: &Cluster, deadline: Instant, signals: &Signals) -> Res
             tracing::error!("the ledger cannot be reached past RUN_DEADLINE; starting again carries the run on");
             Err(Status::Stopped)
         }
+    }
+}
+
+/// Deletes what is old.
+async fn prune(settings: &Settings, output: Output) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    match cluster.connect(Clock::system()).await {
+        Ok(connected) => {
+            let ledger = connected.backing.ledger.clone();
+            let status = program::prune(ledger, settings, &Clock::system(), output).await;
+            connected.close().await;
+            status
+        }
+        Err(error) => fail(&error),
     }
 }
 

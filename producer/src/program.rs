@@ -1,12 +1,15 @@
 //! What the programs with the operator's command line have in common: whichever ledger and queues they chose.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use shared::caller;
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::Language;
-use shared::ledger::{LedgerView, Replay, RowFilter};
+use shared::ledger::{Ledger, LedgerView, Replay, RowFilter};
+use shared::retention::Retention;
 use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
@@ -14,13 +17,16 @@ use shared::webhook::{Notifier, Webhook};
 
 use crate::command::{self, CommandError, Said};
 use crate::composition::columns;
-use crate::flags::{Command, RunFlags};
+use crate::flags::{Command, Output, RunFlags};
 use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError};
-use crate::producer::Producer;
+use crate::producer::{Producer, Until};
 
 /// What a program that ends has for the notices of its run.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What a program that ends has for deleting what is old; the next goes on with the rest.
+const CLEANING: Duration = Duration::from_secs(30);
 
 /// A command that ended, and what it has to say.
 pub struct Executed {
@@ -43,13 +49,42 @@ pub async fn execute(
     Executed { ended, said }
 }
 
-/// Posts the notices of a command that ended; a second signal does not wait for that.
-pub async fn farewell(producer: &Producer, webhook: Option<Webhook>, signals: &Signals) {
+/// Posts the notices of a command that ended and deletes what is old; a second signal does not wait for that.
+pub async fn farewell(producer: &Producer, settings: &Settings, webhook: Option<Webhook>, signals: &Signals) {
     let (ledger, job) = (producer.backing.ledger.clone(), producer.job.clone());
-    let notifier = Notifier::new(ledger, webhook, job, producer.holder.clone());
+    let notifier = Notifier::new(ledger.clone(), webhook, job, producer.holder.clone());
+    let last = async {
+        notifier.flush(FAREWELL).await;
+        if producer.terms.until == Until::Closed && !signals.stop.is_cancelled() {
+            Retention::new(ledger, settings, producer.holder.clone()).tend(CLEANING).await;
+        }
+    };
     tokio::select! {
-        () = notifier.flush(FAREWELL) => {}
+        () = last => {}
         () = signals.abort.cancelled() => {}
+    }
+}
+
+/// Deletes what is older than `RETENTION_DAYS`.
+pub async fn prune(ledger: Arc<dyn Ledger>, settings: &Settings, clock: &Clock, output: Output) -> Status {
+    let retention = Retention::new(ledger, settings, caller::holder(clock));
+    let pruned = match retention.prune(&caller::who()).await {
+        Ok(Some(pruned)) => pruned,
+        Ok(None) => {
+            tracing::warn!("another process is deleting what is old; nothing was done");
+            return Status::Locked;
+        }
+        Err(error) => return fail(&error),
+    };
+    let text = if output == Output::Json {
+        serde_json::to_string(&pruned).expect("counts are plain data")
+    } else {
+        let days = settings.retention_days;
+        format!("Deleted what was older than {days} days: {pruned}.")
+    };
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => Status::Done,
+        Err(error) => fail(&error),
     }
 }
 
@@ -91,6 +126,7 @@ pub async fn look(
     };
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let listed = match command {
+        Command::Prune { .. } => unreachable!("it acts: the programs carry it out with [`prune`]"),
         Command::Runs { date, limit, output } => {
             listing(*output, Language::En).runs(*date, *limit, &mut out).await
         }

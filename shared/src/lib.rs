@@ -18,6 +18,7 @@ pub mod payload;
 pub mod program;
 pub mod queue;
 pub mod report;
+pub mod retention;
 pub mod retry;
 pub mod secrets;
 pub mod settings;

@@ -3,13 +3,14 @@
 mod demo;
 mod serving;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser as _};
 use dashboard::Dashboard;
-use producer::flags::{Cli, Command, RunFlags};
+use producer::flags::{Cli, Command, Output, RunFlags};
 use producer::{ConfiguredSources, command, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
@@ -59,6 +60,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     };
     telemetry::start(settings.log_format);
     match &cli.command {
+        Some(Command::Prune { output }) => prune(&settings, *output).await,
         Some(command) => look(&settings, command).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
@@ -84,13 +86,9 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         Ok(people) => people,
         Err(problem) => return refuse([problem]),
     };
-    let ledger = match SqliteLedger::act(&path, clock.clone(), PATIENCE).await {
+    let ledger = match open(&path, &clock).await {
         Ok(ledger) => ledger,
-        Err(error @ LedgerError::InUse { .. }) => {
-            tracing::error!(error = %error, "another live process works on this database; nothing was done");
-            return Status::Locked;
-        }
-        Err(error) => return fail(&error),
+        Err(status) => return status,
     };
     // Another key cannot read what is there, and would not know whom it is about.
     let is_new = match ledger.runs(&settings.job, None, 1).await {
@@ -131,7 +129,7 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     let command = async {
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
         drain.cancel();
-        program::farewell(&producer, webhook, &signals).await;
+        program::farewell(&producer, settings, webhook, &signals).await;
         executed
     };
     let work = worker.run_at_most(drain.clone(), signals.abort.clone(), DRAIN);
@@ -156,14 +154,44 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     status
 }
 
+/// Opens the ledger to act on it.
+async fn open(path: &Path, clock: &Clock) -> Result<SqliteLedger, Status> {
+    SqliteLedger::act(path, clock.clone(), PATIENCE).await.map_err(|error| match error {
+        LedgerError::InUse { .. } => {
+            tracing::error!(error = %error, "another live process works on this database; nothing was done");
+            Status::Locked
+        }
+        error => fail(&error),
+    })
+}
+
+/// The database, which must be there.
+fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
+    let path = database_path(settings)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let problem = format!("there is no database at {}; nothing ran yet", path.display());
+    Err(BadSettings::of("DATABASE_URL", problem))
+}
+
+/// Deletes what is old.
+async fn prune(settings: &Settings, output: Output) -> Status {
+    let clock = Clock::system();
+    let path = match existing(settings) {
+        Ok(path) => path,
+        Err(problem) => return refuse([problem]),
+    };
+    match open(&path, &clock).await {
+        Ok(ledger) => program::prune(Arc::new(ledger), settings, &clock, output).await,
+        Err(status) => status,
+    }
+}
+
 /// Prints a list.
 async fn look(settings: &Settings, command: &Command) -> Status {
     let prepared = async {
-        let path = database_path(settings)?;
-        if !path.exists() {
-            let problem = format!("there is no database at {}; nothing ran yet", path.display());
-            return Err(BadSettings::of("DATABASE_URL", problem));
-        }
+        let path = existing(settings)?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };

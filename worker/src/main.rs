@@ -9,6 +9,7 @@ use shared::clock::Clock;
 use shared::cluster::Cluster;
 use shared::ledger::RunKind;
 use shared::metrics::{Page, Served, Watched};
+use shared::retention::Retention;
 use shared::settings::Settings;
 use shared::signals::{DRAIN, Signals};
 use shared::status::{Status, fail, refuse};
@@ -79,11 +80,13 @@ async fn run() -> Status {
             async move { steward.serve(duties).await }
         };
         let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+        let retention = Retention::new(backing.ledger.clone(), &settings, holder.clone());
         tracing::info!(holder, "working");
         tokio::join!(
             steward(RunKind::Night),
             steward(RunKind::DryRun),
             notifier.serve(duties.clone()),
+            retention.serve(duties.clone()),
             async {
                 worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
                 duties.cancel();

@@ -19,6 +19,7 @@ mod outbox;
 mod pages;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod prune;
 mod row;
 mod run;
 pub mod sqlite;
@@ -36,6 +37,7 @@ pub use pages::{
     Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, IntentView, LedgerPages,
     NotedAct, Page, RowHistory,
 };
+pub use prune::{Expiring, PruneTerms, Pruned};
 pub use row::{
     Burial, Claim, ClaimRequest, Claimed, Intent, Order, Record, Recorded, RowKey, RowMessage, SeedRow,
     Seeded, Settlement,
@@ -151,6 +153,11 @@ pub trait Ledger: LedgerView + LedgerPages {
     /// nothing is changed.
     async fn open_gate(&self, seen: &ShutGate) -> Result<bool, LedgerError>;
 
+    /// Deletes one batch of what is older than the terms allow, in one transaction: rows of the oldest run first, the
+    /// run with its last rows. Nothing of a run that is unfinished, that has rows under replay, or whose open dead
+    /// letters were not announced in time (by [`Expiring::notice`]).
+    async fn prune(&self, terms: &PruneTerms) -> Result<Pruned, LedgerError>;
+
     /// Takes or keeps a periodic duty for one lease. False: another process has it.
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError>;
 }
@@ -216,6 +223,9 @@ pub trait LedgerView: Send + Sync {
 
     /// Notices that are not posted yet, oldest first.
     async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError>;
+
+    /// Runs that closed at least `age` ago and have dead letters that nobody replayed, oldest first.
+    async fn expiring(&self, job: &str, age: Duration) -> Result<Vec<Expiring>, LedgerError>;
 
     /// Messages that could not be decoded, oldest first, after the one with the number `after`.
     async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError>;

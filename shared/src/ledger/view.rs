@@ -56,6 +56,8 @@ pub struct Standing {
     pub last_success: Option<Timestamp>,
     /// Dead letters that were not replayed.
     pub dead_letters_open: u64,
+    /// When retention last ran to its end.
+    pub last_prune: Option<Timestamp>,
     /// Starts that were refused because another process held the lock; one for each holder.
     pub overlaps_refused: u64,
 }

@@ -52,6 +52,7 @@ metrics_of_the_contract! {
     RUN_PROJECTED = "run_projected_finish_timestamp_seconds", Gauge, "When the newest night ends at its pace since its snapshot; when it ended.";
     RUN_LAST_START = "run_last_start_timestamp_seconds", Gauge, "When the newest night started.";
     RUN_LAST_SUCCESS = "run_last_success_timestamp_seconds", Gauge, "When a night of all of a date's rows was last finished.";
+    PRUNE_LAST_SUCCESS = "prune_last_success_timestamp_seconds", Gauge, "When retention last ran to its end.";
     LEDGER_WRITE = "ledger_write_duration_seconds", Histogram, "Duration of the transactions in which this process's workers write.";
 }
 

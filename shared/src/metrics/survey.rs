@@ -34,11 +34,14 @@ impl Survey {
     pub(super) async fn of_ledger(&self, ledger: &dyn LedgerView, job: &str) -> Result<(), LedgerError> {
         let standing = ledger.standing(job).await?;
         let now = ledger.now().await?;
-        let Standing { newest, last_success, dead_letters_open, overlaps_refused } = standing;
+        let Standing { newest, last_success, dead_letters_open, last_prune, overlaps_refused } = standing;
         self.gauge(names::DEAD_LETTERS_OPEN, dead_letters_open as f64);
         self.count(names::LOCK_REFUSED, overlaps_refused);
         if let Some(at) = last_success {
             self.gauge(names::RUN_LAST_SUCCESS, seconds(at));
+        }
+        if let Some(at) = last_prune {
+            self.gauge(names::PRUNE_LAST_SUCCESS, seconds(at));
         }
         if let Some(newest) = newest {
             self.of_run(&newest, now);

@@ -10,9 +10,10 @@ use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
-    Fence, Gate, Intent, Ledger, LedgerError, LedgerPages, LedgerView, LockAttempt, NewRun, NotedAct, Notice,
-    OpenNotice, Order, Page, Progress, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage,
-    RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
+    Expiring, Fence, Gate, Intent, Ledger, LedgerError, LedgerPages, LedgerView, LockAttempt, NewRun,
+    NotedAct, Notice, OpenNotice, Order, Page, Progress, PruneTerms, Pruned, Record, Recorded, Replay,
+    RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
+    Standing, StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -163,6 +164,7 @@ passed_on!(Ledger {
     shut_gate(gate: &Gate, lasts: Duration) -> ();
     #[before(Opening)]
     open_gate(seen: &ShutGate) -> bool;
+    prune(terms: &PruneTerms) -> Pruned;
     hold_duty(duty: &str, holder: &str, lease: Duration) -> bool;
 });
 
@@ -180,6 +182,7 @@ passed_on!(LedgerView {
     dead_letters(filter: &Replay, after: i64, limit: u32) -> Vec<DeadLetterView>;
     newest_success(nik: &KeyedHash) -> Option<(Order, KeyedHash, Option<RowMessage>)>;
     open_notices(limit: u32) -> Vec<OpenNotice>;
+    expiring(job: &str, age: Duration) -> Vec<Expiring>;
     strays(after: i64, limit: u32) -> Vec<StrayView>;
     gate() -> Option<ShutGate>;
 });

@@ -29,6 +29,7 @@ mod lock;
 mod migrate;
 mod outbox;
 mod pages;
+mod prune;
 mod records;
 mod replays;
 mod runs;
@@ -47,10 +48,10 @@ pub use address::{BadAddress, PostgresAddress};
 use session::Session;
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
-    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Page, Progress, Record,
-    Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate,
-    Snapshot, Standing, StrayMessage, StrayView, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Expiring, Fence, Gate, Intent,
+    Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Page, Progress,
+    PruneTerms, Pruned, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId,
+    RunSummary, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -263,6 +264,10 @@ impl Ledger for PostgresLedger {
         fleet::open_gate(self.session("open the gate").await?, seen.mark).await
     }
 
+    async fn prune(&self, terms: &PruneTerms) -> Result<Pruned, LedgerError> {
+        prune::prune(self.session("delete what is old").await?, terms).await
+    }
+
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError> {
         fleet::hold_duty(self.session("take a duty").await?, (duty, holder), lease).await
     }
@@ -339,6 +344,10 @@ impl LedgerView for PostgresLedger {
 
     async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
         outbox::open_notices(self.session("list open notices").await?, limit).await
+    }
+
+    async fn expiring(&self, job: &str, age: Duration) -> Result<Vec<Expiring>, LedgerError> {
+        prune::expiring(self.session("list dead letters that go soon").await?, job, age).await
     }
 
     async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError> {

@@ -14,7 +14,8 @@ const REST: &str = "
            (SELECT count(*) FROM dead_letter JOIN run USING (run_id)
             WHERE run.job = $1 AND replayed_at IS NULL) AS dead_letters_open,
            (SELECT count(*) FROM notice
-            WHERE kind = 'overlap_refused' AND starts_with(key, $2)) AS overlaps_refused";
+            WHERE kind = 'overlap_refused' AND starts_with(key, $2)) AS overlaps_refused,
+           (SELECT max(at) FROM act WHERE act = 'prune' AND detail ->> 'job' = $1) AS last_prune";
 
 pub(super) async fn standing(mut session: Session, job: &str) -> Result<Standing, LedgerError> {
     let newest = format!(
@@ -30,6 +31,7 @@ pub(super) async fn standing(mut session: Session, job: &str) -> Result<Standing
         newest: None,
         last_success: instant(rest, "last_success")?,
         dead_letters_open: total(rest, "dead_letters_open")?,
+        last_prune: instant(rest, "last_prune")?,
         overlaps_refused: total(rest, "overlaps_refused")?,
     };
     let newest = newest.first().map(read_run).transpose()?;

@@ -16,6 +16,7 @@ mod fleet;
 mod history;
 mod outbox;
 mod pages;
+mod prune;
 mod records;
 mod runs;
 mod standing;
@@ -34,10 +35,10 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Fence, Gate, Intent, Ledger,
-    LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, Record, Recorded,
-    Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    Standing, StrayMessage, StrayView, Tally,
+    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Expiring, Fence, Gate, Intent,
+    Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, PruneTerms,
+    Pruned, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded,
+    ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
@@ -280,6 +281,11 @@ impl Ledger for SqliteLedger {
         self.write("open the gate", move |db, _| fleet::open_gate(db, mark)).await
     }
 
+    async fn prune(&self, terms: &PruneTerms) -> Result<Pruned, LedgerError> {
+        let terms = terms.clone();
+        self.write("delete what is old", move |db, now| prune::prune(db, now, &terms)).await
+    }
+
     async fn hold_duty(&self, duty: &str, holder: &str, lease: Duration) -> Result<bool, LedgerError> {
         let (duty, holder) = (duty.to_owned(), holder.to_owned());
         self.write("take a duty", move |db, now| fleet::hold_duty(db, now, (&duty, &holder), lease)).await
@@ -363,6 +369,11 @@ impl LedgerView for SqliteLedger {
 
     async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
         self.read("list open notices", move |db| outbox::open_notices(db, limit)).await
+    }
+
+    async fn expiring(&self, job: &str, age: Duration) -> Result<Vec<Expiring>, LedgerError> {
+        let (job, now) = (job.to_owned(), self.clock.micros());
+        self.read("list dead letters that go soon", move |db| prune::expiring(db, now, &job, age)).await
     }
 
     async fn strays(&self, after: i64, limit: u32) -> Result<Vec<StrayView>, LedgerError> {

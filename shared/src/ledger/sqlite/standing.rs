@@ -28,7 +28,8 @@ pub(super) fn standing(db: &Connection, job: &str) -> Result<Standing, LedgerErr
                 (SELECT COUNT(*) FROM dead_letter INDEXED BY dead_letter_open JOIN run USING (run_id)
                  WHERE run.job = ?1 AND replayed_at IS NULL) AS dead_letters_open,
                 (SELECT COUNT(*) FROM notice
-                 WHERE kind = 'overlap_refused' AND substr(key, 1, length(?2)) = ?2) AS overlaps_refused",
+                 WHERE kind = 'overlap_refused' AND substr(key, 1, length(?2)) = ?2) AS overlaps_refused,
+                (SELECT MAX(at) FROM act WHERE act = 'prune' AND json_extract(detail, '$.job') = ?1) AS last_prune",
     )
     .and_then(|mut rest| {
         rest.query_row([job, &format!("overlap:{job}:")], |row| {
@@ -36,6 +37,7 @@ pub(super) fn standing(db: &Connection, job: &str) -> Result<Standing, LedgerErr
                 newest,
                 last_success: instant(row, "last_success")?,
                 dead_letters_open: row.get("dead_letters_open")?,
+                last_prune: instant(row, "last_prune")?,
                 overlaps_refused: row.get("overlaps_refused")?,
             })
         })

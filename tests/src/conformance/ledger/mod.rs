@@ -14,6 +14,7 @@ mod newest;
 mod outbox;
 mod pages;
 mod postgres;
+mod prune;
 mod records;
 mod replays;
 mod snapshot;
@@ -201,6 +202,20 @@ macro_rules! ledger_cases {
                 a_replay_leaves_the_run_closed,
                 a_replay_under_way_leaves_its_run_unfinished,
                 a_number_said_again_is_newer_than_a_dead_letter_before_it,
+            }
+            prune {
+                what_is_young_stays,
+                an_old_run_goes_in_batches_and_at_last_itself,
+                a_newest_success_outlives_its_rows,
+                the_next_run_of_a_deleted_date_is_newer_than_what_was_applied,
+                open_dead_letters_go_only_after_they_were_announced,
+                a_run_with_a_row_under_replay_stays,
+                a_run_whose_dead_letter_is_young_stays,
+                an_unfinished_run_stays,
+                an_abandoned_dry_run_goes,
+                another_jobs_runs_stay,
+                notices_acts_and_strays_go_by_their_age,
+                when_it_last_ran_is_remembered,
             }
             fleet {
                 a_gate_stands_until_it_lapses,
