@@ -21,6 +21,7 @@ use crate::batches::{Batches, LedgerFailed};
 use crate::company::Company;
 use crate::fhir::{Change, Failure, PatientId, Reading, TelecomPolicy};
 use crate::lookup::{DELETED, Sought};
+use crate::sampled::BusyWith;
 use crate::server::{Account, Server, Stop};
 
 /// Writes that lose against somebody else's before the row gives up.
@@ -39,6 +40,8 @@ pub struct Rows {
     pub server: Server,
     /// Who else works in this process.
     pub company: Company,
+    /// Which runs are worked on.
+    pub busy_with: BusyWith,
     /// Opens payloads.
     pub keys: Arc<DataKeys>,
     /// What time it is.
@@ -110,6 +113,7 @@ impl Rows {
     }
 
     async fn carry_out(&self, message: &RowMessage, claimed: &Claimed, asked_at: Instant) -> Settle {
+        self.busy_with.note(claimed.key.run);
         let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
         let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));

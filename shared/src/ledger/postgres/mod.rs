@@ -32,6 +32,7 @@ mod pages;
 mod records;
 mod replays;
 mod runs;
+mod samples;
 mod session;
 mod standing;
 mod tls;

@@ -18,6 +18,7 @@ mod outbox;
 mod pages;
 mod records;
 mod runs;
+mod samples;
 mod standing;
 #[cfg(test)]
 mod tests;

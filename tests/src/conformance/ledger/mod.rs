@@ -16,6 +16,7 @@ mod pages;
 mod postgres;
 mod records;
 mod replays;
+mod samples;
 mod snapshot;
 mod sqlite;
 mod stage;
@@ -244,6 +245,13 @@ macro_rules! ledger_cases {
                 a_page_of_dead_letters,
                 acts_of_a_run_and_of_all,
                 a_gate_tells_since_when,
+            }
+            samples {
+                a_series_moves_apart_as_it_grows,
+                a_series_belongs_to_an_open_run,
+                workers_add_to_the_newest_point,
+                a_run_is_published_once_every_row_is,
+                a_run_tells_when_it_wrote,
             }
         }
     };

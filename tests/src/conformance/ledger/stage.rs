@@ -69,6 +69,7 @@ pub fn plain(claimed: &Claimed, settlement: Settlement) -> Record {
 pub fn closing() -> Closing {
     Closing {
         closed_at: Timestamp::UNIX_EPOCH,
+        writes: None,
         report: serde_json::json!({ "state": "closed" }),
         notice: None,
     }
