@@ -153,7 +153,8 @@ impl Listing<'_> {
         Ok(list.finish()?)
     }
 
-    async fn find(&self, run: &str) -> Result<Run, ListingError> {
+    /// A run by its id, or a date's newest.
+    pub(crate) async fn find(&self, run: &str) -> Result<Run, ListingError> {
         let found = match (run.parse::<RunId>(), run.parse()) {
             (Ok(id), _) => self.ledger.run(id).await?,
             (_, Ok(date)) => {
