@@ -77,6 +77,8 @@ pub(crate) struct Work<'a> {
     /// and from then on this row writes alone.
     pub(crate) doubtful: Option<PatientId>,
     warnings: Vec<Warning>,
+    /// Of a dry run: the number that would be replaced, masked.
+    previous: Option<String>,
 }
 
 impl Rows {
@@ -141,6 +143,7 @@ impl Rows {
             wrote: false,
             doubtful: None,
             warnings: Vec::new(),
+            previous: None,
         };
         let end = match self.decide(&mut work).await {
             Ok(end) => end,
@@ -246,7 +249,8 @@ impl Rows {
 
     async fn decide(&self, work: &mut Work<'_>) -> Result<End, Stop> {
         let done = |work: &mut Work<'_>, outcome| {
-            Ok(End::Settled(Settlement::Done { outcome, warnings: std::mem::take(&mut work.warnings) }))
+            let (warnings, previous) = (std::mem::take(&mut work.warnings), work.previous.take());
+            Ok(End::Settled(Settlement::Done { outcome, warnings, previous }))
         };
         let failed = |reason, error: String| Ok(End::Settled(Settlement::Failed { reason, error }));
         if work.claimed.superseded {
@@ -276,6 +280,7 @@ impl Rows {
                 return done(work, if work.intended { Outcome::Updated } else { Outcome::Unchanged });
             };
             if work.claimed.kind == RunKind::DryRun {
+                work.previous = change.previous.clone();
                 return done(work, Outcome::Updated);
             }
             let again = conflicts + gone > 0 || work.doubtful.is_some();

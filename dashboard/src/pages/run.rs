@@ -121,6 +121,16 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
     let outcomes = Outcome::ALL.iter().filter(|outcome| tally.count(**outcome) > 0).map(|outcome| {
         let (tone, name, means) = marks::outcome(*outcome, lang);
         let count = tally.count(*outcome);
+        let (name, means) = match outcome {
+            Outcome::Updated if run.kind == RunKind::DryRun => (
+                lang.t("Would be updated", "Akan diperbarui"),
+                lang.t(
+                    "The number differs; a night would write it",
+                    "Nomornya berbeda; proses malam akan menulisnya",
+                ),
+            ),
+            _ => (name, means),
+        };
         let (code, class, name) = (outcome.as_str(), tone.class(), name.to_owned());
         Count { code, name, class, means, count: n(count), percent: share(count) }
     });

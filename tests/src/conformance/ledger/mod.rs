@@ -167,6 +167,7 @@ macro_rules! ledger_cases {
             }
             records {
                 done_is_the_end,
+                a_dry_runs_row_keeps_the_number_it_would_replace,
                 every_outcome_and_reason_is_understood_again,
                 a_counted_retry_uses_an_attempt_and_starts_a_turn,
                 an_uncounted_retry_uses_no_attempt,

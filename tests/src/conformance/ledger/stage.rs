@@ -333,7 +333,7 @@ pub fn key(run: RunId, sheet_row: u32) -> RowKey {
 
 /// A good end.
 pub fn done(outcome: Outcome) -> Settlement {
-    Settlement::Done { outcome, warnings: Vec::new() }
+    Settlement::Done { outcome, warnings: Vec::new(), previous: None }
 }
 
 /// A bad one.
