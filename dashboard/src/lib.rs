@@ -16,7 +16,6 @@ mod live;
 mod marks;
 mod pages;
 mod posted;
-mod samples;
 mod server;
 mod shell;
 mod work;

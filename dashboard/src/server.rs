@@ -12,19 +12,18 @@ use producer::source::ColumnNames;
 use secrecy::SecretString;
 use shared::data_key::DataKeys;
 use shared::error_chain;
-use shared::ledger::{LedgerPages, LedgerView};
+use shared::ledger::{LedgerPages, LedgerSamples, LedgerView};
 use shared::settings::{BadSettings, DashboardSettings, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::access::Access;
 use crate::hands::Hands;
-use crate::samples::Samples;
 use crate::{headers, live, pages};
 
 /// A ledger as the page sees it.
-pub trait Seen: LedgerView + LedgerPages {}
-impl<T: LedgerView + LedgerPages + ?Sized> Seen for T {}
+pub trait Seen: LedgerView + LedgerPages + LedgerSamples {}
+impl<T: LedgerView + LedgerPages + LedgerSamples + ?Sized> Seen for T {}
 
 /// What the pages are made from.
 pub struct Dashboard {
@@ -37,7 +36,6 @@ pub struct Dashboard {
     pub(crate) columns: ColumnNames,
     pub(crate) settings: DashboardSettings,
     pub(crate) access: Access,
-    pub(crate) samples: Samples,
 }
 
 impl Dashboard {
@@ -79,7 +77,6 @@ impl Dashboard {
             columns: producer::columns(settings),
             settings: settings.dashboard.clone(),
             access: Access::new(token),
-            samples: Samples::default(),
         }
     }
 
@@ -135,15 +132,11 @@ impl Serving {
         })?;
         let address = listener.local_addr().unwrap_or(wanted);
         tracing::info!(%address, "serving the page: http://{address}/");
-        let dashboard = Arc::new(dashboard);
-        let service = router(dashboard.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router(Arc::new(dashboard)).into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
-            let serve = async {
-                if let Err(error) = axum::serve(listener, service).await {
-                    tracing::error!(%error, "the page is not served any more");
-                }
-            };
-            tokio::join!(serve, dashboard.sample());
+            if let Err(error) = axum::serve(listener, service).await {
+                tracing::error!(%error, "the page is not served any more");
+            }
         });
         Ok(Self { address, task })
     }

@@ -26,6 +26,14 @@ pub enum CommandError {
     /// Of a list.
     #[error(transparent)]
     Listing(#[from] ListingError),
+    /// The file of `--report` cannot be written.
+    #[error("the report could not be written to {}", path.display())]
+    ReportFile {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Standard output cannot be written.
     #[error("the report could not be written")]
     Output(#[from] std::io::Error),

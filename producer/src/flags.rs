@@ -82,6 +82,10 @@ pub struct RunFlags {
     /// Read the rows from a CSV or XLSX export instead of the Sheets API. Example: --file export.csv
     #[arg(long, value_name = "PATH")]
     pub file: Option<PathBuf>,
+    /// Write the report as one HTML file too, to be mailed or printed: no script, nothing from elsewhere, no personal
+    /// data. Example: --due 23:00 --report night.html
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "replay_dlq"])]
+    pub report: Option<PathBuf>,
     /// The final report's form on standard output; progress and logs go to standard error.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -97,6 +101,18 @@ pub enum Output {
     Json,
     /// Comma separated, with a header; for lists.
     Csv,
+}
+
+/// Forms of one run's report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportOutput {
+    /// A table.
+    #[default]
+    Text,
+    /// JSON, one object.
+    Json,
+    /// One HTML file that needs nothing else.
+    Html,
 }
 
 /// Commands other than a run: all but `prune` only look.
@@ -120,6 +136,15 @@ pub enum Command {
         /// Form of the list.
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
+    },
+    /// Print a run's report as it stands now. Example: run 2026-11-23 --output html > night.html
+    Run {
+        /// The run's id, or a date: its newest run.
+        #[arg(value_name = "RUN_ID|DATE")]
+        run: String,
+        /// Form of the report.
+        #[arg(long, value_enum, default_value_t = ReportOutput::Text)]
+        output: ReportOutput,
     },
     /// List a run's rows in sheet order. Example: rows 2026-11-23 --outcome rejected --output csv
     Rows {
@@ -184,6 +209,7 @@ impl RunFlags {
             dry_run,
             limit,
             file,
+            report: _,
             output: _,
         } = self;
         let dates = date.is_some() || due.is_some() || from.is_some() || to.is_some();

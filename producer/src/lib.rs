@@ -13,6 +13,7 @@ mod producer;
 pub mod program;
 mod progress;
 pub mod report;
+mod report_html;
 mod snapshot;
 pub mod source;
 mod watch;

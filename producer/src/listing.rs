@@ -6,8 +6,8 @@ use comfy_table::{Table, presets};
 use serde_json::{Map, Value, json};
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
-use shared::domain::{Column, Language, Reason, explain};
-use shared::ledger::{LedgerError, LedgerView, Replay, RowFilter, RowKey, Run, RunId};
+use shared::domain::{Column, Language, Outcome, Reason, explain};
+use shared::ledger::{LedgerError, LedgerView, Replay, RowFilter, RowKey, Run, RunId, RunKind};
 use shared::payload::Payload;
 use shared::report::Report;
 
@@ -110,6 +110,10 @@ impl Listing<'_> {
                 );
                 object.insert("attempts".into(), json!(row.attempts));
                 self.person(&mut object, &row.key, row.nik.as_ref(), &row.sealed);
+                if run.kind == RunKind::DryRun {
+                    let previous = row.found.as_deref().filter(|_| row.outcome == Some(Outcome::Updated));
+                    object.insert("previous_phone_masked".into(), json!(previous));
+                }
                 // Not in a CSV, whose rows all have the columns of its header.
                 if row.outcome.is_none() && self.output == Output::Json {
                     object.insert("state".into(), json!(row.state));
@@ -153,7 +157,8 @@ impl Listing<'_> {
         Ok(list.finish()?)
     }
 
-    async fn find(&self, run: &str) -> Result<Run, ListingError> {
+    /// A run by its id, or a date's newest.
+    pub(crate) async fn find(&self, run: &str) -> Result<Run, ListingError> {
         let found = match (run.parse::<RunId>(), run.parse()) {
             (Ok(id), _) => self.ledger.run(id).await?,
             (_, Ok(date)) => {

@@ -1,6 +1,6 @@
 //! What the programs with the operator's command line have in common: whichever ledger and queues they chose.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use shared::caller;
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::Language;
-use shared::ledger::{Ledger, LedgerView, Replay, RowFilter};
+use shared::ledger::{Ledger, LedgerSamples, LedgerView, Replay, RowFilter};
+use shared::report::Report;
 use shared::retention::Retention;
 use shared::settings::Settings;
 use shared::signals::Signals;
@@ -17,10 +18,11 @@ use shared::webhook::{Notifier, Webhook};
 
 use crate::command::{self, CommandError, Said};
 use crate::composition::columns;
-use crate::flags::{Command, Output, RunFlags};
+use crate::flags::{Command, Output, ReportOutput, RunFlags};
 use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError};
 use crate::producer::{Producer, Until};
+use crate::{report, report_html};
 
 /// What a program that ends has for the notices of its run.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -92,6 +94,11 @@ impl Executed {
     /// Prints what there is to say, also when the command failed later, and gives the exit status. To be called when
     /// the workers of this process have drained: they may have finished rows since.
     pub async fn tell(self, producer: &Producer, flags: &RunFlags) -> Status {
+        if let Some(path) = &flags.report
+            && let Err(error) = report_html::write(producer, &self.said, path).await
+        {
+            return fail(&error);
+        }
         if let Err(error) = command::print(producer, flags.output, self.said, &mut std::io::stdout()).await {
             return fail(&error);
         }
@@ -105,7 +112,7 @@ impl Executed {
 
 /// Prints a list. It takes no lock, so it works beside a running night.
 pub async fn look(
-    ledger: &dyn LedgerView,
+    ledger: &(impl LedgerView + LedgerSamples),
     keys: &DataKeys,
     settings: &Settings,
     clock: &Clock,
@@ -129,6 +136,9 @@ pub async fn look(
         Command::Prune { .. } => unreachable!("it acts: the programs carry it out with [`prune`]"),
         Command::Runs { date, limit, output } => {
             listing(*output, Language::En).runs(*date, *limit, &mut out).await
+        }
+        Command::Run { run, output } => {
+            one_run(&listing(Output::Text, Language::En), ledger, settings, run, *output, &mut out).await
         }
         Command::Rows { run, outcome, reason, nik, lang, output } => {
             let niks = match niks(nik) {
@@ -154,4 +164,26 @@ pub async fn look(
         Err(error @ ListingError::NoRun(_)) => refuse([error]),
         Err(error) => fail(&error),
     }
+}
+
+/// A run's report in the form that is asked for.
+async fn one_run(
+    listing: &Listing<'_>,
+    ledger: &(impl LedgerView + LedgerSamples),
+    settings: &Settings,
+    run: &str,
+    output: ReportOutput,
+    to: &mut dyn io::Write,
+) -> Result<(), ListingError> {
+    let run = listing.find(run).await?;
+    let report = Report::new(&run, &ledger.tally(run.id).await?, listing.clock.now());
+    match output {
+        ReportOutput::Text => writeln!(to, "{}", report::table(&report, &settings.zone))?,
+        ReportOutput::Json => writeln!(to, "{}", report.json())?,
+        ReportOutput::Html => {
+            let series = ledger.samples(run.id).await?;
+            to.write_all(report_html::page(&report, &series, &settings.zone).as_bytes())?;
+        }
+    }
+    Ok(())
 }

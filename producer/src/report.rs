@@ -24,7 +24,11 @@ pub fn table(report: &Report, zone: &TimeZone) -> String {
     row("Rows read", thousands(report.rows_read));
     row("Rows selected", thousands(report.rows_selected));
     for outcome in Outcome::ALL {
-        row(&format!("  {outcome}"), thousands(report.count(*outcome)));
+        let name = match outcome {
+            Outcome::Updated if report.kind == "dry_run" => "would be updated".to_owned(),
+            outcome => outcome.to_string(),
+        };
+        row(&format!("  {name}"), thousands(report.count(*outcome)));
     }
     if report.rows_open > 0 {
         row("  (not finished)", thousands(report.rows_open));
@@ -54,6 +58,12 @@ fn remark(report: &Report) -> String {
         lines.push(format!(
             "{} rows were already applied on this date and were not applied again.",
             thousands(applied)
+        ));
+    }
+    if report.kind == "dry_run" && report.count(Outcome::Updated) > 0 {
+        lines.push(format!(
+            "See what would be updated, from which number to which, with: rows {} --outcome updated",
+            report.run_id
         ));
     }
     if dead > 0 && report.kind == "night" {

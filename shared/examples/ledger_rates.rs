@@ -175,7 +175,7 @@ async fn settle(ledger: &PostgresLedger, batch: &[RowMessage], intents: bool) ->
     let record = |(key, epoch)| Record {
         key,
         epoch,
-        settlement: Settlement::Done { outcome: Outcome::Updated, warnings: Vec::new() },
+        settlement: Settlement::Done { outcome: Outcome::Updated, warnings: Vec::new(), previous: None },
         requests: 2,
         retries: 0,
         took: Duration::from_millis(80),

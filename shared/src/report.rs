@@ -25,6 +25,14 @@ pub struct Report {
     pub state: &'static str,
     /// RFC 3339.
     pub started_at: Timestamp,
+    /// When the sheet was read and every row noted; RFC 3339, like all of them.
+    pub snapshot_at: Option<Timestamp>,
+    /// When every row had been published for the first time.
+    pub published_at: Option<Timestamp>,
+    /// When the first write was recorded; known once it is closed.
+    pub first_write_at: Option<Timestamp>,
+    /// When the last was; likewise.
+    pub last_write_at: Option<Timestamp>,
     /// RFC 3339; null while it is not closed.
     pub finished_at: Option<Timestamp>,
     /// Rows below the header that are not blank, of any date.
@@ -64,6 +72,10 @@ impl Report {
             kind: run.kind.as_str(),
             state: run.state.as_str(),
             started_at: run.started_at,
+            snapshot_at: run.snapshot_at,
+            published_at: run.published_at,
+            first_write_at: run.first_write_at,
+            last_write_at: run.last_write_at,
             finished_at: run.closed_at,
             rows_read: run.rows_read,
             rows_selected: selected,

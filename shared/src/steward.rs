@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,8 @@ use crate::error_chain;
 use crate::ledger::{Closing, DueTerms, Ledger, LedgerError, Run, RunId, RunKind, RunState};
 use crate::queue::{Queue, QueueError};
 use crate::report::Report;
+
+mod samples;
 
 /// Intervals of the steward; tests shorten them.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +63,8 @@ pub struct Steward {
     terms: StewardTerms,
     scope: Scope,
     queue_fails: Mutex<Option<QueueFails>>,
+    /// Whether the duty was ours when it was last asked for.
+    holds: watch::Sender<bool>,
 }
 
 /// A queue that failed in every round since.
@@ -95,7 +100,15 @@ impl Steward {
         terms: StewardTerms,
         scope: Scope,
     ) -> Self {
-        Self { ledger, queue, holder, terms, scope, queue_fails: Mutex::default() }
+        Self {
+            ledger,
+            queue,
+            holder,
+            terms,
+            scope,
+            queue_fails: Mutex::default(),
+            holds: watch::Sender::default(),
+        }
     }
 
     /// Whether the queue fails. A steward that does not hold its duty does not find out.
@@ -116,8 +129,13 @@ impl Steward {
         }
     }
 
-    /// Serves until `stop`; a failed round is logged and tried again.
+    /// Serves until `stop`; a failed round is logged and tried again. Samples are taken beside the rounds: one may wait
+    /// long for room in the queue.
     pub async fn serve(&self, stop: CancellationToken) {
+        tokio::join!(self.rounds(&stop), self.sample(&stop));
+    }
+
+    async fn rounds(&self, stop: &CancellationToken) {
         let mut failed_before = false;
         while !stop.is_cancelled() {
             let round = tokio::select! {
@@ -146,7 +164,9 @@ impl Steward {
         };
         for run in runs {
             loop {
-                if !self.ledger.hold_duty(&self.duty(), &self.holder, self.terms.lease).await? {
+                let holds = self.ledger.hold_duty(&self.duty(), &self.holder, self.terms.lease).await?;
+                self.holds.send_replace(holds);
+                if !holds {
                     return Ok(Vec::new());
                 }
                 if self.publish_window(run).await? < self.terms.window as usize {
@@ -156,6 +176,9 @@ impl Steward {
         }
         let mut closed = Vec::new();
         for run in self.unfinished().await? {
+            if run.published_at.is_none() {
+                self.ledger.note_all_published(run.id).await?;
+            }
             if self.ledger.is_settled(run.id).await? && self.close(&run).await? {
                 tracing::info!(run_id = %run.id, "run closed");
                 closed.push(run.id);
@@ -169,10 +192,24 @@ impl Steward {
     async fn close(&self, run: &Run) -> Result<bool, StewardError> {
         let closed_at = self.ledger.now().await?;
         let tally = self.ledger.tally(run.id).await?;
-        let closed = Run { state: RunState::Closed, closed_at: Some(closed_at), ..run.clone() };
+        // A dry run's `updated` is what would be written.
+        let writes = match run.kind {
+            RunKind::Night => self.ledger.writes(run.id).await?,
+            RunKind::DryRun => None,
+        };
+        // Read again: this round may have noted when it was published.
+        let Some(run) = self.ledger.run(run.id).await? else { return Ok(false) };
+        let closed = Run {
+            state: RunState::Closed,
+            closed_at: Some(closed_at),
+            first_write_at: writes.map(|(first, _)| first),
+            last_write_at: writes.map(|(_, last)| last),
+            ..run.clone()
+        };
         let report = Report::new(&closed, &tally, closed_at);
         let closing = Closing {
             closed_at,
+            writes,
             report: serde_json::to_value(&report).expect("a report is plain data"),
             notice: (run.kind == RunKind::Night).then(|| report.notice()),
         };

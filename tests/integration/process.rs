@@ -12,6 +12,7 @@ mod metrics;
 mod personal_data;
 mod refused;
 mod replays;
+mod reports;
 mod retention;
 mod sekmet;
 mod simulators;

@@ -17,6 +17,7 @@ use crate::gather::GatherTerms;
 use crate::limiter::{Limiter, LimiterConfig};
 use crate::pause::PauseTerms;
 use crate::row::Rows;
+use crate::sampled::BusyWith;
 use crate::server::{Server, ServerTerms};
 use crate::worker::Worker;
 
@@ -91,6 +92,7 @@ fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning, comp
         batches: Batches::start(ledger, tuning.batch, lease, metrics),
         server: Server::new(client, limiter, fhir.credentials, server_terms, seed, metrics.clone()),
         company: company.clone(),
+        busy_with: BusyWith::default(),
         keys: keys.clone(),
         clock: clock.clone(),
         telecom: TelecomPolicy { previous: settings.fhir.previous_number, zone: settings.zone.clone() },

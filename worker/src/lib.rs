@@ -15,6 +15,7 @@ mod lookup;
 mod many;
 mod pause;
 mod row;
+mod sampled;
 mod server;
 mod token;
 mod watched;

@@ -21,6 +21,7 @@ use crate::batches::{Batches, LedgerFailed};
 use crate::company::Company;
 use crate::fhir::{Change, Failure, PatientId, Reading, TelecomPolicy};
 use crate::lookup::{DELETED, Sought};
+use crate::sampled::BusyWith;
 use crate::server::{Account, Server, Stop};
 
 /// Writes that lose against somebody else's before the row gives up.
@@ -39,6 +40,8 @@ pub struct Rows {
     pub server: Server,
     /// Who else works in this process.
     pub company: Company,
+    /// Which runs are worked on.
+    pub busy_with: BusyWith,
     /// Opens payloads.
     pub keys: Arc<DataKeys>,
     /// What time it is.
@@ -74,6 +77,8 @@ pub(crate) struct Work<'a> {
     /// and from then on this row writes alone.
     pub(crate) doubtful: Option<PatientId>,
     warnings: Vec<Warning>,
+    /// Of a dry run: the number that would be replaced, masked.
+    previous: Option<String>,
 }
 
 impl Rows {
@@ -110,6 +115,7 @@ impl Rows {
     }
 
     async fn carry_out(&self, message: &RowMessage, claimed: &Claimed, asked_at: Instant) -> Settle {
+        self.busy_with.note(claimed.key.run);
         let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
         let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));
@@ -137,6 +143,7 @@ impl Rows {
             wrote: false,
             doubtful: None,
             warnings: Vec::new(),
+            previous: None,
         };
         let end = match self.decide(&mut work).await {
             Ok(end) => end,
@@ -242,7 +249,8 @@ impl Rows {
 
     async fn decide(&self, work: &mut Work<'_>) -> Result<End, Stop> {
         let done = |work: &mut Work<'_>, outcome| {
-            Ok(End::Settled(Settlement::Done { outcome, warnings: std::mem::take(&mut work.warnings) }))
+            let (warnings, previous) = (std::mem::take(&mut work.warnings), work.previous.take());
+            Ok(End::Settled(Settlement::Done { outcome, warnings, previous }))
         };
         let failed = |reason, error: String| Ok(End::Settled(Settlement::Failed { reason, error }));
         if work.claimed.superseded {
@@ -272,6 +280,7 @@ impl Rows {
                 return done(work, if work.intended { Outcome::Updated } else { Outcome::Unchanged });
             };
             if work.claimed.kind == RunKind::DryRun {
+                work.previous = change.previous.clone();
                 return done(work, Outcome::Updated);
             }
             let again = conflicts + gone > 0 || work.doubtful.is_some();

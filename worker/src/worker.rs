@@ -66,6 +66,7 @@ impl Worker {
         let keep_gate = async {
             tokio::select! {
                 () = self.keep_gate() => {}
+                () = self.sample() => {}
                 () = done.cancelled() => {}
             }
         };

@@ -75,6 +75,14 @@ pub(crate) fn standing(row: &RowView, lang: Lang) -> (&'static str, String) {
     (marks::Tone::Busy.class(), text.to_owned())
 }
 
+/// The number; of a dry run also the one that it would replace.
+fn change(row: &RowView, number: String) -> String {
+    match row.found.as_deref().filter(|_| row.outcome == Some(Outcome::Updated)) {
+        Some(previous) => format!("{previous} → {number}"),
+        None => number,
+    }
+}
+
 pub(crate) fn line(row: &RowView, date: String, dashboard: &Dashboard, lang: Lang) -> Line {
     let payload = Payload::open(&dashboard.keys, &row.key, &row.sealed).unwrap_or_default();
     let (class, outcome) = standing(row, lang);
@@ -87,7 +95,7 @@ pub(crate) fn line(row: &RowView, date: String, dashboard: &Dashboard, lang: Lan
         reason: row.reason.map(|reason| reason.as_str().replace('_', " ")).unwrap_or_default(),
         message: explained(row, dashboard, lang),
         nik: payload.nik.map(|nik| nik.masked()).unwrap_or_default(),
-        phone: payload.number.map(|number| number.masked()).unwrap_or_default(),
+        phone: change(row, payload.number.map(|number| number.masked()).unwrap_or_default()),
         attempts: row.attempts,
     }
 }

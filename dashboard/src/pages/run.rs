@@ -2,13 +2,15 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use jiff::Timestamp;
 use shared::domain::{Outcome, meaning};
-use shared::ledger::{LedgerError, Page as Of, RunId, RunState, RunSummary};
+use shared::ledger::{LedgerError, Page as Of, Run, RunId, RunKind, RunState, RunSummary, SamplePoint};
 
 use super::acts::{self, Line as ActLine};
 use super::nights::{GateBox, Line, gate_box};
 use super::{Shared, Shown, missing, page, unread};
 use crate::chart::Chart;
+use crate::language::Lang;
 use crate::marks::{self, moment, seconds, span};
 use crate::shell::{Shell, Visitor};
 
@@ -54,6 +56,40 @@ struct Page<'a> {
     deadline: String,
 }
 
+/// What happened when, in that order. Before the run is closed, writes are known to the nearest point of its series.
+fn timeline(run: &Run, samples: &[SamplePoint], lang: Lang) -> Vec<(&'static str, Timestamp)> {
+    let wrote = |point: &&SamplePoint| run.kind == RunKind::Night && point.sample.updated > 0;
+    let so_far = samples.last().map_or(0, |point| point.sample.updated);
+    let first = samples.iter().find(wrote).map(|point| point.at);
+    let last = samples.iter().filter(wrote).find(|point| point.sample.updated == so_far);
+    let (first, last) = match run.closed_at {
+        Some(_) => (run.first_write_at, run.last_write_at),
+        None => (first, last.map(|point| point.at)),
+    };
+    let closed = match run.state {
+        RunState::Abandoned => lang.t("Given up", "Dihentikan"),
+        _ => lang.t("Closed, every row has its outcome", "Ditutup, semua baris ada hasilnya"),
+    };
+    let mut steps = vec![(lang.t("Locked and opened", "Dikunci dan dibuka"), run.started_at)];
+    let later = [
+        (lang.t("Sheet read, every row noted", "Sheet dibaca, semua baris dicatat"), run.snapshot_at),
+        (lang.t("First write", "Penulisan pertama"), first),
+        (lang.t("Every row published to the queue", "Semua baris dikirim ke antrean"), run.published_at),
+        (
+            if run.closed_at.is_some() {
+                lang.t("Last write", "Penulisan terakhir")
+            } else {
+                lang.t("Latest write so far", "Penulisan terakhir sejauh ini")
+            },
+            last,
+        ),
+        (closed, run.closed_at),
+    ];
+    steps.extend(later.into_iter().filter_map(|(what, at)| at.map(|at| (what, at))));
+    steps.sort_by_key(|(_, at)| *at);
+    steps
+}
+
 pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): Path<String>) -> Shown {
     let lang = visitor.0.lang;
     let shell = visitor.shell(&dashboard, lang.t("One run", "Satu proses"));
@@ -63,10 +99,12 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         let tally = dashboard.ledger.counted(id).await?;
         let by = dashboard.ledger.started_by(id).await?;
         let acts = dashboard.ledger.acts(Some(id), Of::First, ACTS).await?;
+        let samples = dashboard.ledger.samples(id).await?;
         let (now, gate) = (dashboard.ledger.now().await?, dashboard.ledger.gate().await?);
-        Ok::<_, LedgerError>(Some((RunSummary { run, tally }, by, acts, now, gate)))
+        Ok::<_, LedgerError>(Some((RunSummary { run, tally }, by, acts, samples, now, gate)))
     };
-    let Some((summary, by, acts, now, gate)) = read.await.map_err(|error| unread(&shell, &error))? else {
+    let Some((summary, by, acts, samples, now, gate)) = read.await.map_err(|error| unread(&shell, &error))?
+    else {
         return Err(missing(&shell));
     };
     let RunSummary { run, tally } = &summary;
@@ -75,22 +113,24 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
     let n = |number: u64| lang.number(&number);
     let share = |count: u64| (count * 100).checked_div(tally.selected()).unwrap_or(0);
     let since = |at| format!("+{}", span(seconds(run.started_at, at), lang));
-    let mut steps = vec![Step {
-        what: lang.t("Locked and opened", "Dikunci dan dibuka"),
-        at: moment(run.started_at, &dashboard.zone),
-        after: String::new(),
-    }];
-    for (what, at) in [
-        (lang.t("Sheet read, every row noted", "Sheet dibaca, semua baris dicatat"), run.snapshot_at),
-        (lang.t("Closed, every row has its outcome", "Ditutup, semua baris ada hasilnya"), run.closed_at),
-    ] {
-        if let Some(at) = at {
-            steps.push(Step { what, at: moment(at, &dashboard.zone), after: since(at) });
-        }
-    }
+    let steps = timeline(run, &samples, lang).into_iter().map(|(what, at)| Step {
+        what,
+        at: moment(at, &dashboard.zone),
+        after: if at == run.started_at { String::new() } else { since(at) },
+    });
     let outcomes = Outcome::ALL.iter().filter(|outcome| tally.count(**outcome) > 0).map(|outcome| {
         let (tone, name, means) = marks::outcome(*outcome, lang);
         let count = tally.count(*outcome);
+        let (name, means) = match outcome {
+            Outcome::Updated if run.kind == RunKind::DryRun => (
+                lang.t("Would be updated", "Akan diperbarui"),
+                lang.t(
+                    "The number differs; a night would write it",
+                    "Nomornya berbeda; proses malam akan menulisnya",
+                ),
+            ),
+            _ => (name, means),
+        };
         let (code, class, name) = (outcome.as_str(), tone.class(), name.to_owned());
         Count { code, name, class, means, count: n(count), percent: share(count) }
     });
@@ -123,13 +163,13 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         requests: n(tally.requests),
         retries: n(tally.retries),
         changed_while_read: run.changed_while_read,
-        steps,
+        steps: steps.collect(),
         outcomes: outcomes.collect(),
         reasons: reasons.collect(),
         warnings: warnings.collect(),
         open_rows: if tally.open > 0 { n(tally.open) } else { String::new() },
         acts: acts.iter().map(|act| acts::line(act, &dashboard)).collect(),
-        chart: Chart::of(&dashboard.samples.of(id), lang),
+        chart: Chart::of(run, &samples, lang),
         deadline: span(dashboard.deadline.as_secs(), lang),
     })
 }

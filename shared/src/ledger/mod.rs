@@ -22,6 +22,7 @@ pub mod postgres;
 mod prune;
 mod row;
 mod run;
+mod samples;
 pub mod sqlite;
 mod view;
 
@@ -46,6 +47,7 @@ pub use run::{
     Closing, DueTerms, Fence, Gate, GateKind, LockAttempt, NewRun, Replay, Run, RunId, RunKind, RunState,
     Selection, ShutGate, Snapshot,
 };
+pub use samples::{LedgerSamples, LimiterSample, Sample, SamplePoint};
 pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Standing, Tally};
 
 use crate::data_key::KeyedHash;
@@ -53,7 +55,7 @@ use crate::domain::RunDate;
 
 /// The acting side.
 #[async_trait]
-pub trait Ledger: LedgerView + LedgerPages {
+pub trait Ledger: LedgerView + LedgerPages + LedgerSamples {
     // The run lock and the run's life.
 
     /// Takes the lock of a job and date, or tells until when another holds it. A lease that ran out is taken

@@ -182,6 +182,8 @@ pub enum Settlement {
         outcome: Outcome,
         /// What the report should mention.
         warnings: Vec<Warning>,
+        /// Of a dry run: the number that would be replaced, masked.
+        previous: Option<String>,
     },
     /// It is tried again later.
     Retry {

@@ -117,6 +117,12 @@ pub struct Run {
     pub started_at: Timestamp,
     /// When its snapshot was complete.
     pub snapshot_at: Option<Timestamp>,
+    /// When every row had been published for the first time.
+    pub published_at: Option<Timestamp>,
+    /// When its first `updated` row was recorded; known once it is closed.
+    pub first_write_at: Option<Timestamp>,
+    /// When its last `updated` row was recorded; likewise. Replays do not change it.
+    pub last_write_at: Option<Timestamp>,
     /// When it closed.
     pub closed_at: Option<Timestamp>,
     /// Rows below the header that are not blank, of any date.
@@ -140,6 +146,8 @@ pub struct Closing {
     /// When it closed, by the ledger's clock ([`LedgerView::now`](super::LedgerView::now)): the one source of this
     /// time, for the run and for its report alike.
     pub closed_at: Timestamp,
+    /// When its first and its last write were recorded, where it wrote.
+    pub writes: Option<(Timestamp, Timestamp)>,
     /// Its report as of then.
     pub report: serde_json::Value,
     /// The news of it, where anybody wants them.

@@ -43,7 +43,7 @@ fn key(run: RunId, sheet_row: u32) -> RowKey {
 }
 
 fn done() -> Settlement {
-    Settlement::Done { outcome: Outcome::Updated, warnings: Vec::new() }
+    Settlement::Done { outcome: Outcome::Updated, warnings: Vec::new(), previous: None }
 }
 
 /// Waits until as many connections wait for a lock in this place.

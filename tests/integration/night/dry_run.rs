@@ -2,7 +2,7 @@
 
 use producer::Halt;
 use shared::domain::Outcome;
-use shared::ledger::{LedgerView as _, Replay, RunKind};
+use shared::ledger::{LedgerView as _, Replay, RowFilter, RunKind};
 use shared::status::Status;
 use simulators::{DemoNight, NightOptions};
 use tests::night::{DATE, Scene, dry};
@@ -15,7 +15,17 @@ async fn a_dry_run_tells_what_a_night_then_does() {
     assert_eq!(scene.simulators.snapshot().requests.get("write"), None, "no write reached the server");
     let letters = scene.look().dead_letters(&Replay::default(), 0, 100).await.expect("a list");
     assert!(letters.is_empty(), "a dry run leaves no dead letters");
+    let id = told.reports[0].run_id.parse().expect("an id");
+    let rows = scene.look().rows(id, &RowFilter::default(), 0, 1_000).await.expect("rows");
+    let would_be = rows.iter().filter(|row| row.outcome == Some(Outcome::Updated));
+    let previous: Vec<_> = would_be.filter_map(|row| row.found.as_deref()).collect();
+    assert!(!previous.is_empty(), "somebody has a number that would be replaced");
+    assert!(previous.iter().all(|number| number.contains('*')), "masked: {previous:?}");
     let done = scene.night().await;
+    let id = done.reports[0].run_id.parse().expect("an id");
+    let written = RowFilter { outcome: Some(Outcome::Updated), ..RowFilter::default() };
+    let rows = scene.look().rows(id, &written, 0, 1_000).await.expect("rows");
+    assert!(rows.iter().all(|row| row.found.is_none()), "a night keeps no number there");
     assert_eq!(told.reports[0].outcomes, done.reports[0].outcomes);
     assert_eq!(told.reports[0].reasons, done.reports[0].reasons);
     for (outcome, rows) in &done.reports[0].outcomes {

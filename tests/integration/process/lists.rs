@@ -69,6 +69,29 @@ async fn lists_have_the_contracts_fields_in_sheet_order_and_both_languages() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_lists_which_number_would_become_which() {
+    let night = mixed(53, 200);
+    let site = Site::of(&night).await;
+    let table = site.run(&["--date", DATE, "--dry-run"]).await.expect(0).stdout;
+    assert!(table.contains("would be updated") && table.contains("Dry run (nothing was written)"), "{table}");
+    let id = table
+        .split("rows ")
+        .last()
+        .and_then(|rest| rest.split(' ').next())
+        .expect("the command to list them");
+    let rows = site.run(&["rows", id, "--output", "json"]).await.expect(0).objects();
+    let (would_be, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row["outcome"] == "updated");
+    assert!(would_be.iter().any(|row| row["previous_phone_masked"].is_string()), "{would_be:?}");
+    for row in &would_be {
+        let (from, to) = (&row["previous_phone_masked"], &row["phone_masked"]);
+        assert!(to.as_str().is_some_and(|to| to.contains('*')), "{row}");
+        assert!(from.is_null() || from.as_str().is_some_and(|from| from.contains('*')), "{row}");
+    }
+    assert!(others.iter().all(|row| row["previous_phone_masked"].is_null()));
+    assert_eq!(site.simulators.snapshot().writes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_and_dead_letters_are_an_object_a_line() {
     let night = mixed(52, 200);
     let site = Site::of(&night).await;

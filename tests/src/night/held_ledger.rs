@@ -10,10 +10,10 @@ use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
-    Expiring, Fence, Gate, Intent, Ledger, LedgerError, LedgerPages, LedgerView, LockAttempt, NewRun,
-    NotedAct, Notice, OpenNotice, Order, Page, Progress, PruneTerms, Pruned, Record, Recorded, Replay,
-    RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded, ShutGate, Snapshot,
-    Standing, StrayMessage, StrayView, Tally,
+    Expiring, Fence, Gate, Intent, Ledger, LedgerError, LedgerPages, LedgerSamples, LedgerView,
+    LimiterSample, LockAttempt, NewRun, NotedAct, Notice, OpenNotice, Order, Page, Progress, PruneTerms,
+    Pruned, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId,
+    RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -197,4 +197,12 @@ passed_on!(LedgerPages {
     dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
+});
+
+passed_on!(LedgerSamples {
+    add_sample(run: RunId, sample: &Sample) -> bool;
+    add_limiter(run: RunId, after: u32, limiter: LimiterSample) -> Option<u32>;
+    note_all_published(run: RunId) -> bool;
+    writes(run: RunId) -> Option<(Timestamp, Timestamp)>;
+    samples(run: RunId) -> Vec<SamplePoint>;
 });

@@ -25,7 +25,16 @@ const CONTRACT: [&str; 14] = [
 ];
 
 /// The fields a report has besides.
-const EXTRA: [&str; 4] = ["kind", "rows_open", "warnings", "sheet_changed_while_read"];
+const EXTRA: [&str; 8] = [
+    "kind",
+    "rows_open",
+    "warnings",
+    "sheet_changed_while_read",
+    "snapshot_at",
+    "published_at",
+    "first_write_at",
+    "last_write_at",
+];
 
 /// The fields of a row in a list, in their order.
 pub const ROW_FIELDS: [&str; 11] = [

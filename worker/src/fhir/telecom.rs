@@ -49,6 +49,8 @@ pub struct Change {
     pub patch: Bytes,
     /// The `telecom` before the change, null where there was none: personal data, to be sealed.
     pub before: Value,
+    /// The number that it replaces, masked; none where there was none.
+    pub previous: Option<String>,
 }
 
 impl fmt::Debug for Change {
@@ -115,6 +117,7 @@ impl Patient {
                 body: body.into(),
                 patch: patch.into(),
                 before: resource.get("telecom").cloned().unwrap_or(Value::Null),
+                previous: present.map(masked),
             }),
         }
     }
@@ -136,6 +139,11 @@ impl Patient {
             None => Some(test("/meta/versionId", resource.get("meta")?.get("versionId")?)),
         }
     }
+}
+
+/// What cannot be read as a number could be anything, and is hidden whole.
+fn masked(value: &str) -> String {
+    PhoneNumber::from_telecom(value).map_or_else(|| "***".to_owned(), |number| number.masked())
 }
 
 fn replacing(at: usize, entry: &Value) -> Value {

@@ -33,6 +33,7 @@ mod prune;
 mod records;
 mod replays;
 mod runs;
+mod samples;
 mod session;
 mod standing;
 mod tls;

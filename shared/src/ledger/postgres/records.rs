@@ -109,7 +109,7 @@ impl<'a> After<'a> {
         self.attempts.push(attempts);
         self.turns.push(turns);
         let (outcome, warnings) = match settlement {
-            Settlement::Done { outcome, warnings } => (Some(outcome.as_str()), warning_codes(warnings)),
+            Settlement::Done { outcome, warnings, .. } => (Some(outcome.as_str()), warning_codes(warnings)),
             _ => (None, String::new()),
         };
         self.outcomes.push(outcome);
@@ -117,6 +117,7 @@ impl<'a> After<'a> {
         let (reason, found) = match settlement {
             Settlement::Failed { reason, error } => (Some(Reason::as_str(*reason)), Some(error.as_str())),
             Settlement::Retry { error, .. } => (None, Some(error.as_str())),
+            Settlement::Done { previous, .. } => (None, previous.as_deref()),
             _ => (None, None),
         };
         self.reasons.push(reason);

@@ -11,7 +11,7 @@ use crate::domain::{Column, Outcome, Reason};
 use crate::ledger::{Closing, Fence, LedgerError, NewRun, Run, RunId, RunState, Seeded, Selection, Snapshot};
 
 pub(super) const RUN_COLUMNS: &str = "run_id, job, run_date, kind, selection, snapshot_order, state, source, \
-     started_at, snapshot_at, closed_at, rows_read, changed_while_read";
+     started_at, snapshot_at, published_at, first_write_at, last_write_at, closed_at, rows_read, changed_while_read";
 
 pub(super) fn read_run(row: &Row) -> Result<Run, LedgerError> {
     let Json(selection) = get::<Json<Selection>>(row, "selection")?;
@@ -26,6 +26,9 @@ pub(super) fn read_run(row: &Row) -> Result<Run, LedgerError> {
         source: get(row, "source")?,
         started_at: instant(row, "started_at")?.unwrap_or_default(),
         snapshot_at: instant(row, "snapshot_at")?,
+        published_at: instant(row, "published_at")?,
+        first_write_at: instant(row, "first_write_at")?,
+        last_write_at: instant(row, "last_write_at")?,
         closed_at: instant(row, "closed_at")?,
         rows_read: total(row, "rows_read")?,
         changed_while_read: get(row, "changed_while_read")?,
@@ -202,7 +205,10 @@ pub(super) async fn complete_snapshot(
 
 const CLOSE: &str = "
     WITH closed AS (
-      UPDATE run SET state = 'closed', closed_at = 'epoch'::timestamptz + $2 * interval '1 microsecond', report = $3 WHERE run_id = $1 AND state = 'open'
+      UPDATE run SET state = 'closed', closed_at = 'epoch'::timestamptz + $2 * interval '1 microsecond', report = $3,
+        first_write_at = 'epoch'::timestamptz + $8 * interval '1 microsecond',
+        last_write_at = 'epoch'::timestamptz + $9 * interval '1 microsecond'
+      WHERE run_id = $1 AND state = 'open'
         AND NOT EXISTS (SELECT FROM row WHERE row.run_id = $1 AND row.state <> 'done')
       RETURNING run_id),
     noted AS (
@@ -212,7 +218,7 @@ const CLOSE: &str = "
     SELECT run_id FROM closed";
 
 pub(super) async fn close_run(session: Session, run: RunId, closing: &Closing) -> Result<bool, LedgerError> {
-    let Closing { closed_at, report, notice } = closing;
+    let Closing { closed_at, writes, report, notice } = closing;
     let notice = notice.as_ref();
     let closed = session
         .finish(&[(
@@ -225,6 +231,8 @@ pub(super) async fn close_run(session: Session, run: RunId, closing: &Closing) -
                 (&notice.map(|notice| &notice.kind), Type::TEXT),
                 (&notice.map(|notice| &notice.text), Type::TEXT),
                 (&notice.map(|notice| Json(&notice.detail)), Type::JSON),
+                (&writes.map(|(first, _)| first.as_microsecond()), Type::INT8),
+                (&writes.map(|(_, last)| last.as_microsecond()), Type::INT8),
             ],
         )])
         .await?;

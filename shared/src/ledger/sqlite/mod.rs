@@ -19,6 +19,7 @@ mod pages;
 mod prune;
 mod records;
 mod runs;
+mod samples;
 mod standing;
 #[cfg(test)]
 mod tests;

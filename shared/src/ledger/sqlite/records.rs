@@ -48,8 +48,9 @@ impl<'a> After<'a> {
             turns: 0,
         };
         match settlement {
-            Settlement::Done { outcome, warnings } => Self {
+            Settlement::Done { outcome, warnings, previous } => Self {
                 outcome: Some(*outcome),
+                found: previous.as_deref(),
                 warnings: warning_codes(warnings),
                 attempts: 1,
                 ..plain("done", 0)

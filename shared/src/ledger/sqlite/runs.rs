@@ -15,7 +15,7 @@ use crate::ledger::{
 use super::{Sql as _, micros};
 
 pub(super) const RUN_COLUMNS: &str = "run_id, job, run_date, kind, selection, snapshot_order, state, source, \
-     started_at, snapshot_at, closed_at, rows_read, changed_while_read";
+     started_at, snapshot_at, published_at, first_write_at, last_write_at, closed_at, rows_read, changed_while_read";
 
 pub(super) fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let selection: String = row.get("selection")?;
@@ -32,6 +32,9 @@ pub(super) fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         source: row.get("source")?,
         started_at: instant(row, "started_at")?.unwrap_or_default(),
         snapshot_at: instant(row, "snapshot_at")?,
+        published_at: instant(row, "published_at")?,
+        first_write_at: instant(row, "first_write_at")?,
+        last_write_at: instant(row, "last_write_at")?,
         closed_at: instant(row, "closed_at")?,
         rows_read: row.get("rows_read")?,
         changed_while_read: row.get("changed_while_read")?,
@@ -223,9 +226,16 @@ pub(super) fn close_run(
 ) -> Result<bool, LedgerError> {
     let closed = db
         .execute(
-            "UPDATE run SET state = 'closed', closed_at = ?2, report = ?3 WHERE run_id = ?1 AND state = 'open'
+            "UPDATE run SET state = 'closed', closed_at = ?2, report = ?3, first_write_at = ?4, last_write_at = ?5
+             WHERE run_id = ?1 AND state = 'open'
              AND NOT EXISTS (SELECT 1 FROM row INDEXED BY row_open WHERE run_id = ?1 AND state <> 'done')",
-            params![run, closing.closed_at.as_microsecond(), closing.report.to_string()],
+            params![
+                run,
+                closing.closed_at.as_microsecond(),
+                closing.report.to_string(),
+                closing.writes.map(|(first, _)| first.as_microsecond()),
+                closing.writes.map(|(_, last)| last.as_microsecond()),
+            ],
         )
         .doing("close a run")?;
     if closed == 0 {

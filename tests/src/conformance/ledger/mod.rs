@@ -17,6 +17,7 @@ mod postgres;
 mod prune;
 mod records;
 mod replays;
+mod samples;
 mod snapshot;
 mod sqlite;
 mod stage;
@@ -167,6 +168,7 @@ macro_rules! ledger_cases {
             }
             records {
                 done_is_the_end,
+                a_dry_runs_row_keeps_the_number_it_would_replace,
                 every_outcome_and_reason_is_understood_again,
                 a_counted_retry_uses_an_attempt_and_starts_a_turn,
                 an_uncounted_retry_uses_no_attempt,
@@ -259,6 +261,13 @@ macro_rules! ledger_cases {
                 a_page_of_dead_letters,
                 acts_of_a_run_and_of_all,
                 a_gate_tells_since_when,
+            }
+            samples {
+                a_series_moves_apart_as_it_grows,
+                a_series_belongs_to_an_open_run,
+                workers_add_to_the_newest_point,
+                a_run_is_published_once_every_row_is,
+                a_run_tells_when_it_wrote,
             }
         }
     };

@@ -32,7 +32,7 @@ pub(super) async fn a_run_keeps_the_report_it_was_closed_with(stage: Stage) {
     let report: serde_json::Value =
         serde_json::from_str(r#"{"z":1.50,"a":[{"y":2,"x":null}]}"#).expect("JSON");
     let closed_at = stage.ledger().now().await.expect("a clock");
-    let with = Closing { closed_at, report: report.clone(), notice: Some(notice("closed")) };
+    let with = Closing { closed_at, report: report.clone(), notice: Some(notice("closed")), ..closing() };
     assert!(stage.ledger().close_run(run, &with).await.expect("an answer"));
     let kept = async || stage.ledger().report(run).await.expect("an answer").expect("a report").to_string();
     assert_eq!(kept().await, report.to_string());

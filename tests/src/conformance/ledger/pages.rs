@@ -36,8 +36,11 @@ pub(super) async fn what_is_counted_is_kept(stage: Stage) {
     assert_eq!((begun.count(Outcome::Rejected), begun.count(Outcome::DuplicateRow)), (3, 1));
     stage.finish(run, 2, Outcome::Updated).await;
     let claimed = stage.take(key(run, 3), 0).await;
-    let warned =
-        Settlement::Done { outcome: Outcome::Unchanged, warnings: vec![Warning::SeveralCurrentMobiles] };
+    let warned = Settlement::Done {
+        outcome: Outcome::Unchanged,
+        warnings: vec![Warning::SeveralCurrentMobiles],
+        previous: None,
+    };
     stage.record(&claimed, warned).await;
     let claimed = stage.take(key(run, 4), 0).await;
     stage.record(&claimed, retry(Duration::ZERO, true)).await;

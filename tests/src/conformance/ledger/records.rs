@@ -3,11 +3,21 @@
 use std::time::Duration;
 
 use shared::domain::{Outcome, Reason, Warning};
-use shared::ledger::{Record, Recorded, Settlement};
+use shared::ledger::{Record, Recorded, RunKind, Selection, Settlement};
 
 use super::stage::{LEASE, Stage, done, failed, key, plain, retry, sheet_rows};
 
 const ON: &str = "2026-11-23";
+
+pub(super) async fn a_dry_runs_row_keeps_the_number_it_would_replace(stage: Stage) {
+    let run = stage.run_of(ON, RunKind::DryRun, Selection::default(), &[(2, 1, 1)]).await;
+    let claimed = stage.take(key(run, 2), 0).await;
+    let previous = Some("+62 812****".to_owned());
+    let end =
+        Settlement::Done { outcome: Outcome::Updated, warnings: Vec::new(), previous: previous.clone() };
+    assert_eq!(stage.record(&claimed, end).await, Recorded::Yes { turn: 0 });
+    assert_eq!(stage.view(run, 2).await.found, previous);
+}
 
 pub(super) async fn done_is_the_end(stage: Stage) {
     let run = stage.night(ON, &[(2, 1, 1)]).await;
@@ -183,7 +193,11 @@ pub(super) async fn requests_and_warnings_add_up(stage: Stage) {
     stage.record(&claimed, retry(Duration::ZERO, true)).await;
     assert_eq!(stage.view(run, 2).await.warnings, [Warning::PhoneRepeated]);
     let claimed = stage.take(key(run, 2), 1).await;
-    let end = Settlement::Done { outcome: Outcome::Updated, warnings: vec![Warning::SeveralCurrentMobiles] };
+    let end = Settlement::Done {
+        outcome: Outcome::Updated,
+        warnings: vec![Warning::SeveralCurrentMobiles],
+        previous: None,
+    };
     stage.record(&claimed, end).await;
     let row = stage.view(run, 2).await;
     assert_eq!(row.warnings, [Warning::PhoneRepeated, Warning::SeveralCurrentMobiles]);

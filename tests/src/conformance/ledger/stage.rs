@@ -69,6 +69,7 @@ pub fn plain(claimed: &Claimed, settlement: Settlement) -> Record {
 pub fn closing() -> Closing {
     Closing {
         closed_at: Timestamp::UNIX_EPOCH,
+        writes: None,
         report: serde_json::json!({ "state": "closed" }),
         notice: None,
     }
@@ -332,7 +333,7 @@ pub fn key(run: RunId, sheet_row: u32) -> RowKey {
 
 /// A good end.
 pub fn done(outcome: Outcome) -> Settlement {
-    Settlement::Done { outcome, warnings: Vec::new() }
+    Settlement::Done { outcome, warnings: Vec::new(), previous: None }
 }
 
 /// A bad one.
