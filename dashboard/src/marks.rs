@@ -30,6 +30,21 @@ impl Tone {
     }
 }
 
+/// What an outcome is called in a run of this kind, and what it means.
+pub(crate) fn outcome_in(kind: RunKind, of: Outcome, lang: Lang) -> (Tone, &'static str, &'static str) {
+    match (kind, of) {
+        (RunKind::DryRun, Outcome::Updated) => (
+            Tone::Good,
+            lang.t("Would be updated", "Akan diperbarui"),
+            lang.t(
+                "The number differs; a night would write it",
+                "Nomornya berbeda; proses malam akan menulisnya",
+            ),
+        ),
+        _ => outcome(of, lang),
+    }
+}
+
 /// What an outcome is called, and what it means.
 pub(crate) fn outcome(outcome: Outcome, lang: Lang) -> (Tone, &'static str, &'static str) {
     match outcome {

@@ -200,6 +200,15 @@ async fn numbers_are_masked_until_they_are_revealed_and_that_is_noted() {
 }
 
 #[tokio::test]
+async fn a_night_that_was_missed_does_not_hide_what_the_newest_one_left() {
+    // Its night is unfinished, and days ago.
+    let scene = Scene::new(&[("RUN_DEADLINE", "1m")]).await;
+    let page = scene.get("/", "").await.text;
+    let (missed, unfinished) = (page.find("Missed: the night of"), page.find("2026-11-23</h2>"));
+    assert!(missed.is_some() && missed < unfinished, "{page}");
+}
+
+#[tokio::test]
 async fn a_deed_needs_a_log_in_and_the_sessions_own_form_from_this_page() {
     let scene = Scene::new(&[]).await;
     let answer = scene.post("/actions/resume", "", "").await;

@@ -134,16 +134,7 @@ async fn replay(
 ) -> Result<Status, CommandError> {
     let replay = Replay { niks, from: flags.from, to: flags.to, reason: flags.reason, rows: Vec::new() };
     if flags.dry_run {
-        let listing = Listing {
-            ledger: producer.backing.ledger.as_ref(),
-            keys: &producer.backing.keys,
-            job: &producer.job,
-            columns,
-            clock: &producer.backing.clock,
-            output: flags.output,
-            language: shared::domain::Language::En,
-        };
-        listing.dead_letters(&replay, false, out).await?;
+        listing(producer, columns, flags.output).dead_letters(&replay, false, out).await?;
         return Ok(Status::Done);
     }
     let ended = producer.replay(replay, stop).await?;
@@ -164,6 +155,18 @@ async fn replay(
         None if ended.died_again > 0 => Status::DeadLetters,
         None => Status::Done,
     })
+}
+
+fn listing<'a>(producer: &'a Producer, columns: &'a ColumnNames, output: Output) -> Listing<'a> {
+    Listing {
+        ledger: producer.backing.ledger.as_ref(),
+        keys: &producer.backing.keys,
+        job: &producer.job,
+        columns,
+        clock: &producer.backing.clock,
+        output,
+        language: shared::domain::Language::En,
+    }
 }
 
 fn halt_status(halt: &Halt, signal: &impl Fn() -> Option<Signal>) -> Status {
@@ -203,6 +206,7 @@ fn conclude(
 /// was halted have finished rows.
 pub async fn print(
     producer: &Producer,
+    columns: &ColumnNames,
     output: Output,
     said: Vec<Said>,
     out: &mut dyn Write,
@@ -217,6 +221,9 @@ pub async fn print(
             Said::Report(report) => producer.report_again(&report).await?.unwrap_or(*report),
         };
         match output {
+            Output::Json if report.kind == RunKind::DryRun.as_str() => {
+                listing(producer, columns, output).preview(&report, out).await?;
+            }
             Output::Json => writeln!(out, "{}", report.json())?,
             Output::Text | Output::Csv => writeln!(out, "{}", report::table(&report, &producer.zone))?,
         }

@@ -115,9 +115,35 @@ pub enum ReportOutput {
     Html,
 }
 
-/// Commands other than a run: all but `prune` only look.
+/// Commands other than a run.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Those about the program itself, which need no setting.
+    #[command(flatten)]
+    Manual(Manual),
+    /// Those that need the settings.
+    #[command(flatten)]
+    Task(Task),
+}
+
+/// Commands about the program itself.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Manual {
+    /// Print what a shell completes. Example: completions bash
+    Completions {
+        /// Of which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder, one for each command. Example: man /usr/local/share/man/man1
+    Man {
+        /// The folder; it is made if it is not there.
+        folder: PathBuf,
+    },
+}
+
+/// Commands that need the settings.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Task {
     /// Delete what is older than RETENTION_DAYS, and say how much that was; it also happens at the end of each run.
     /// Open dead letters are announced three days before. Example: prune
     Prune {
@@ -125,6 +151,14 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Those that only look.
+    #[command(flatten)]
+    Look(Look),
+}
+
+/// Commands that only look at what the ledger has.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Look {
     /// List the newest runs. Example: runs --output json
     Runs {
         /// Only runs of this date.

@@ -8,6 +8,7 @@ mod composition;
 pub mod flags;
 pub mod listing;
 mod lock;
+pub mod manual;
 mod niks;
 mod producer;
 pub mod program;

@@ -10,6 +10,7 @@ use shared::domain::{Column, Language, Outcome, Reason, explain};
 use shared::ledger::{LedgerError, LedgerView, Replay, RowFilter, RowKey, Run, RunId, RunKind};
 use shared::payload::Payload;
 use shared::report::Report;
+use shared::spreadsheet;
 
 use crate::flags::Output;
 use crate::source::ColumnNames;
@@ -90,6 +91,28 @@ impl Listing<'_> {
     pub async fn rows(&self, run: &str, filter: &RowFilter, to: &mut dyn Write) -> Result<(), ListingError> {
         let run = self.find(run).await?;
         let mut list = List::new(self.output, to);
+        self.each_row(&run, filter, |object| list.add(object)).await?;
+        Ok(list.finish()?)
+    }
+
+    /// A dry run's report as one object of JSON with all its `rows`.
+    pub async fn preview(&self, report: &Report, to: &mut dyn Write) -> Result<(), ListingError> {
+        let run = self.find(&report.run_id).await?;
+        let json = report.json();
+        // Opened up and written piece by piece: a sheet may be larger than what should be held at once.
+        write!(to, "{},\"rows\":[", json.strip_suffix('}').unwrap_or(&json))?;
+        let mut comma = "";
+        let each = |object| write!(to, "{}{}", std::mem::replace(&mut comma, ","), Value::Object(object));
+        self.each_row(&run, &RowFilter::default(), each).await?;
+        Ok(writeln!(to, "]}}")?)
+    }
+
+    async fn each_row(
+        &self,
+        run: &Run,
+        filter: &RowFilter,
+        mut each: impl FnMut(Map<String, Value>) -> io::Result<()>,
+    ) -> Result<(), ListingError> {
         let mut after = 0;
         loop {
             let page = self.ledger.rows(run.id, filter, after, PAGE).await?;
@@ -118,10 +141,10 @@ impl Listing<'_> {
                 if row.outcome.is_none() && self.output == Output::Json {
                     object.insert("state".into(), json!(row.state));
                 }
-                list.add(object)?;
+                each(object)?;
             }
         }
-        Ok(list.finish()?)
+        Ok(())
     }
 
     /// Dead letters, oldest first.
@@ -256,9 +279,6 @@ fn plain(value: &Value) -> String {
 
 fn write_csv(to: &mut dyn Write, cells: impl Iterator<Item = String>) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    // A cell that begins like a formula would be run by the spreadsheet it is opened in (OWASP, "CSV Injection").
-    let cells =
-        cells.map(|cell| if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell });
-    writer.write_record(cells)?;
+    writer.write_record(cells.map(|cell| spreadsheet::cell(&cell).into_owned()))?;
     to.write_all(&writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?)
 }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser as _};
-use producer::flags::{Cli, Command, Output, RunFlags};
-use producer::{ConfiguredSources, Tuning, Until, command, program};
+use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, Tuning, Until, command, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
 use shared::ledger::postgres::is_away;
@@ -35,14 +35,19 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     if let Err(problem) = cli.run.check() {
         return refuse([problem]);
     }
+    let task = match cli.command {
+        Some(Command::Manual(manual)) => return manual::print::<ProducerFlags>("producer", &manual),
+        Some(Command::Task(task)) => Some(task),
+        None => None,
+    };
     let settings = match Settings::from_env() {
         Ok(settings) => settings,
         Err(errors) => return refuse(errors),
     };
     telemetry::start(settings.log_format);
-    match &cli.command {
-        Some(Command::Prune { output }) => prune(&settings, *output).await,
-        Some(command) => look(&settings, command).await,
+    match task {
+        Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Look(look)) => self::look(&settings, &look).await,
         None => {
             let until = if cli.extra.detach { Until::Published } else { Until::Closed };
             act(&settings, &cli.run, until).await
@@ -122,7 +127,7 @@ async fn prune(settings: &Settings, output: Output) -> Status {
 }
 
 /// Prints a list.
-async fn look(settings: &Settings, command: &Command) -> Status {
+async fn look(settings: &Settings, command: &Look) -> Status {
     let cluster = match Cluster::prepare(settings).await {
         Ok(cluster) => cluster,
         Err(problems) => return refuse(problems),

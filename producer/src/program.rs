@@ -18,10 +18,11 @@ use shared::webhook::{Notifier, Webhook};
 
 use crate::command::{self, CommandError, Said};
 use crate::composition::columns;
-use crate::flags::{Command, Output, ReportOutput, RunFlags};
+use crate::flags::{Look, Output, ReportOutput, RunFlags};
 use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError};
 use crate::producer::{Producer, Until};
+use crate::source::ColumnNames;
 use crate::{report, report_html};
 
 /// What a program that ends has for the notices of its run.
@@ -34,6 +35,7 @@ const CLEANING: Duration = Duration::from_secs(30);
 pub struct Executed {
     ended: Result<Status, CommandError>,
     said: Vec<Said>,
+    columns: ColumnNames,
 }
 
 /// Carries the flags out.
@@ -48,7 +50,7 @@ pub async fn execute(
     let columns = columns(settings);
     let first = || signals.first();
     let ended = command::execute(producer, flags, niks, &columns, &signals.stop, first, &mut said).await;
-    Executed { ended, said }
+    Executed { ended, said, columns }
 }
 
 /// Posts the notices of a command that ended and deletes what is old; a second signal does not wait for that.
@@ -99,7 +101,9 @@ impl Executed {
         {
             return fail(&error);
         }
-        if let Err(error) = command::print(producer, flags.output, self.said, &mut std::io::stdout()).await {
+        let printed =
+            command::print(producer, &self.columns, flags.output, self.said, &mut std::io::stdout()).await;
+        if let Err(error) = printed {
             return fail(&error);
         }
         match self.ended {
@@ -116,7 +120,7 @@ pub async fn look(
     keys: &DataKeys,
     settings: &Settings,
     clock: &Clock,
-    command: &Command,
+    command: &Look,
 ) -> Status {
     let columns = columns(settings);
     let listing = |output, language| Listing {
@@ -133,14 +137,13 @@ pub async fn look(
     };
     let mut out = std::io::BufWriter::new(std::io::stdout());
     let listed = match command {
-        Command::Prune { .. } => unreachable!("it acts: the programs carry it out with [`prune`]"),
-        Command::Runs { date, limit, output } => {
+        Look::Runs { date, limit, output } => {
             listing(*output, Language::En).runs(*date, *limit, &mut out).await
         }
-        Command::Run { run, output } => {
+        Look::Run { run, output } => {
             one_run(&listing(Output::Text, Language::En), ledger, settings, run, *output, &mut out).await
         }
-        Command::Rows { run, outcome, reason, nik, lang, output } => {
+        Look::Rows { run, outcome, reason, nik, lang, output } => {
             let niks = match niks(nik) {
                 Ok(niks) => niks,
                 Err(problem) => return refuse([problem]),
@@ -148,7 +151,7 @@ pub async fn look(
             let filter = RowFilter { outcome: *outcome, reason: *reason, niks, ..RowFilter::default() };
             listing(*output, *lang).rows(run, &filter, &mut out).await
         }
-        Command::DeadLetters { from, to, reason, nik, all, lang, output } => {
+        Look::DeadLetters { from, to, reason, nik, all, lang, output } => {
             let niks = match niks(nik) {
                 Ok(niks) => niks,
                 Err(problem) => return refuse([problem]),

@@ -23,6 +23,7 @@ pub mod retry;
 pub mod secrets;
 pub mod settings;
 pub mod signals;
+pub mod spreadsheet;
 pub mod status;
 pub mod steward;
 pub mod telemetry;

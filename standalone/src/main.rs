@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser as _};
 use dashboard::Dashboard;
-use producer::flags::{Cli, Command, Output, RunFlags};
-use producer::{ConfiguredSources, command, program};
+use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, command, manual, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
 use shared::ledger::sqlite::SqliteLedger;
@@ -51,6 +51,11 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     if let Err(problem) = cli.run.check() {
         return refuse([problem]);
     }
+    let task = match cli.command {
+        Some(Command::Manual(manual)) => return manual::print::<StandaloneFlags>("standalone", &manual),
+        Some(Command::Task(task)) => Some(task),
+        None => None,
+    };
     if cli.extra.demo {
         return Box::pin(demo::run(&cli.run, cli.extra.serve)).await;
     }
@@ -59,9 +64,9 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Err(errors) => return refuse(errors),
     };
     telemetry::start(settings.log_format);
-    match &cli.command {
-        Some(Command::Prune { output }) => prune(&settings, *output).await,
-        Some(command) => look(&settings, command).await,
+    match task {
+        Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Look(look)) => self::look(&settings, &look).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
     }
@@ -189,7 +194,7 @@ async fn prune(settings: &Settings, output: Output) -> Status {
 }
 
 /// Prints a list.
-async fn look(settings: &Settings, command: &Command) -> Status {
+async fn look(settings: &Settings, command: &Look) -> Status {
     let prepared = async {
         let path = existing(settings)?;
         let keys = data_keys(settings, &path, false).await?;

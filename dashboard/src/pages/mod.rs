@@ -10,6 +10,7 @@ pub(crate) mod nights;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod run;
+mod verdict;
 
 use std::sync::Arc;
 

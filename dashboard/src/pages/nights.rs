@@ -6,6 +6,7 @@ use serde::Deserialize;
 use shared::domain::{Outcome, RunDate};
 use shared::ledger::{GateKind, LedgerError, Page as Of, RunKind, RunState, RunSummary, ShutGate};
 
+use super::verdict::{self, Verdict};
 use super::{Shared, Shown, page, unread};
 use crate::calendar::{self, Day, Night};
 use crate::language::Lang;
@@ -79,17 +80,9 @@ impl Line {
     }
 }
 
-/// The answer to "what happened, does it heal, what do I press".
-pub(crate) struct Verdict {
-    pub(crate) class: &'static str,
-    pub(crate) title: String,
-    pub(crate) text: String,
-    pub(crate) press: Option<(String, &'static str)>,
-}
-
 /// What changes while a night runs.
 pub(crate) struct Tonight {
-    pub(crate) verdict: Verdict,
+    pub(crate) verdicts: Vec<Verdict>,
     pub(crate) gate: Option<GateBox>,
     pub(crate) now: Option<Line>,
     pub(crate) deadline: String,
@@ -138,113 +131,12 @@ pub(crate) async fn tonight(dashboard: &Dashboard, lang: Lang) -> Result<Tonight
     let dead = dashboard.ledger.dead_letter_groups(None).await?.iter().map(|group| group.open).sum();
     let missed = calendar.iter().rev().find(|day| day.night != Night::Ahead).filter(|day| day.is_missed());
     Ok(Tonight {
-        verdict: verdict(newest, gate.as_ref(), missed, dead, now, dashboard, lang),
+        verdicts: verdict::all(newest, gate.as_ref(), missed, dead, now, dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, dashboard, lang)),
         now: newest.map(|run| Line::of(run, gate.as_ref(), now, dashboard, lang)),
         deadline: span(dashboard.deadline.as_secs(), lang),
         at: clock(now, &dashboard.zone),
     })
-}
-
-fn verdict(
-    newest: Option<&RunSummary>,
-    gate: Option<&ShutGate>,
-    missed: Option<&Day>,
-    dead: u64,
-    now: jiff::Timestamp,
-    dashboard: &Dashboard,
-    lang: Lang,
-) -> Verdict {
-    let said = |tone: Tone, title: String, text: &str, press: Option<(String, &'static str)>| Verdict {
-        class: tone.class(),
-        title,
-        text: text.to_owned(),
-        press,
-    };
-    let n = |number: u64| lang.number(&number);
-    let resume = || Some(("/actions".to_owned(), lang.t("Go to Resume", "Ke Lanjutkan")));
-    if let Some(day) = missed {
-        return said(
-            Tone::Bad,
-            format!("{} {}", lang.t("Missed: the night of", "Terlewat: malam"), day.date),
-            lang.t(
-                "No run was started. It does not heal by itself: run the date now, and look at the scheduler.",
-                "Tidak ada proses yang dimulai. Tidak pulih sendiri: jalankan tanggal ini, dan periksa penjadwal.",
-            ),
-            Some((format!("/actions?date={}", day.date), lang.t("Run this date", "Jalankan tanggal ini"))),
-        );
-    }
-    let Some(run) = newest else {
-        return said(
-            Tone::Quiet,
-            lang.t("No night has run yet", "Belum ada malam yang berjalan").to_owned(),
-            lang.t("The first one will appear here.", "Malam pertama akan muncul di sini."),
-            None,
-        );
-    };
-    let (date, tally) = (run.run.date, &run.tally);
-    let done = tally.selected() - tally.open;
-    if matches!(run.run.state, RunState::Seeding | RunState::Open) {
-        let counts = format!(
-            "{} / {} {}",
-            n(done),
-            n(tally.selected()),
-            lang.t("rows have their outcome.", "baris sudah ada hasilnya.")
-        );
-        let is_late = seconds(run.run.started_at, now) > dashboard.deadline.as_secs();
-        return match gate {
-            Some(shut) if shut.gate.kind == GateKind::Guard => said(
-                Tone::Bad,
-                format!("{} {date}", lang.t("Stopped by a guard:", "Dihentikan pengaman:")),
-                &counts,
-                resume(),
-            ),
-            Some(_) => said(Tone::Warn, format!("{} {date}", lang.t("Paused:", "Jeda:")), &counts, None),
-            None if is_late => {
-                let text = lang.t(
-                    "If the count stands still, nobody works on it: press Resume. Nothing is done twice.",
-                    "Jika hitungan tidak bergerak, tidak ada yang mengerjakan: tekan Lanjutkan. Tidak ada yang dikerjakan dua kali.",
-                );
-                let title = format!(
-                    "{} {date}",
-                    lang.t("Unfinished past its deadline:", "Belum selesai, lewat batas:")
-                );
-                said(Tone::Bad, title, &format!("{counts} {text}"), resume())
-            }
-            None => said(
-                Tone::Busy,
-                format!("{} {date}", lang.t("Under way:", "Sedang berjalan:")),
-                &counts,
-                None,
-            ),
-        };
-    }
-    let rejected = tally.count(Outcome::Rejected);
-    let corrections = if rejected > 0 {
-        format!(
-            "{} {}",
-            n(rejected),
-            lang.t("rows are for the field office to correct.", "baris perlu diperbaiki petugas lapangan.")
-        )
-    } else {
-        lang.t("Nothing to press.", "Tidak perlu menekan apa pun.").to_owned()
-    };
-    if dead > 0 {
-        let text = lang.t(
-            "rows could not be done. They are kept and do not heal by themselves: see why, then replay.",
-            "baris tidak berhasil. Disimpan dan tidak pulih sendiri: lihat sebabnya, lalu ulangi.",
-        );
-        return said(
-            Tone::Warn,
-            format!("{} {date}", lang.t("Finished with failures:", "Selesai dengan kegagalan:")),
-            &format!("{} {text} {corrections}", n(dead)),
-            Some(("/dead-letters".into(), lang.t("See the dead letters", "Lihat yang gagal"))),
-        );
-    }
-    let title = format!("{} {date}", lang.t("Finished:", "Selesai:"));
-    let text =
-        format!("{} {} {corrections}", n(done), lang.t("rows, no failures.", "baris, tanpa kegagalan."));
-    said(Tone::Good, title, &text, None)
 }
 
 async fn month(dashboard: &Dashboard, now: jiff::Timestamp) -> Result<Vec<Day>, LedgerError> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use shared::ledger::{Act, Exchange, LedgerError, RowHistory, RunId};
+use shared::ledger::{Act, Exchange, LedgerError, RowHistory, Run, RunId, RunKind};
 use shared::payload::Payload;
 
 use super::rows::{Line, explained, line};
@@ -33,6 +33,7 @@ struct Clear {
 struct Page<'a> {
     shell: &'a Shell,
     row: Line,
+    is_dry_run: bool,
     generation: u32,
     requests: u32,
     retries: u32,
@@ -50,7 +51,7 @@ fn asked(exchanges: &[Exchange]) -> String {
     exchanges.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-fn events(history: &RowHistory, dashboard: &Dashboard, lang: Lang) -> Vec<Event> {
+fn events(history: &RowHistory, kind: RunKind, dashboard: &Dashboard, lang: Lang) -> Vec<Event> {
     let mut events: Vec<(jiff::Timestamp, Event)> = Vec::new();
     let mut add = |at: jiff::Timestamp, generation, what: &str, detail: String, exchanges: &[Exchange]| {
         let at_text = moment(at, &dashboard.zone);
@@ -81,7 +82,7 @@ fn events(history: &RowHistory, dashboard: &Dashboard, lang: Lang) -> Vec<Event>
         );
     }
     if let (Some(ending), Some(outcome)) = (&history.ending, history.row.outcome) {
-        let (_, name, means) = marks::outcome(outcome, lang);
+        let (_, name, means) = marks::outcome_in(kind, outcome, lang);
         add(ending.at, history.row.key.generation, name, means.to_owned(), &ending.exchanges);
     }
     events.sort_by_key(|(at, event)| (*at, event.generation));
@@ -93,14 +94,14 @@ async fn read(
     shell: &Shell,
     run: &str,
     row: &str,
-) -> Result<(String, RowHistory), axum::response::Response> {
+) -> Result<(Run, RowHistory), axum::response::Response> {
     let (Ok(id), Ok(row)) = (run.parse::<RunId>(), row.parse::<u32>()) else { return Err(missing(shell)) };
     let found = async {
         let run = dashboard.ledger.run(id).await?;
         Ok::<_, LedgerError>((run, dashboard.ledger.history(id, row).await?))
     };
     match found.await.map_err(|error| unread(shell, &error))? {
-        (Some(run), Some(history)) => Ok((run.date.to_string(), history)),
+        (Some(run), Some(history)) => Ok((run, history)),
         _ => Err(missing(shell)),
     }
 }
@@ -108,21 +109,22 @@ async fn read(
 fn shown(
     dashboard: &Dashboard,
     shell: &Shell,
-    date: String,
+    run: &Run,
     history: &RowHistory,
     clear: Option<Clear>,
 ) -> Shown {
     let (row, lang) = (&history.row, shell.lang);
     page(&Page {
         shell,
-        row: line(row, date, dashboard, lang),
+        row: line(row, run, dashboard, lang),
+        is_dry_run: run.kind == RunKind::DryRun,
         generation: row.key.generation,
         requests: history.requests,
         retries: history.retries,
         hash: row.nik.as_ref().map(|nik| nik.as_str().to_owned()).unwrap_or_default(),
         message: explained(row, dashboard, lang),
         warnings: row.warnings.iter().map(|warning| marks::warning(*warning)).collect::<Vec<_>>().join(", "),
-        events: events(history, dashboard, lang),
+        events: events(history, run.kind, dashboard, lang),
         clear,
     })
 }
@@ -133,8 +135,8 @@ pub(crate) async fn show(
     Path((run, row)): Path<(String, String)>,
 ) -> Shown {
     let shell = visitor.shell(&dashboard, visitor.0.lang.t("One row", "Satu baris"));
-    let (date, history) = read(&dashboard, &shell, &run, &row).await?;
-    shown(&dashboard, &shell, date, &history, None)
+    let (run, history) = read(&dashboard, &shell, &run, &row).await?;
+    shown(&dashboard, &shell, &run, &history, None)
 }
 
 /// Notes who looks at whom, then shows it; what cannot be noted is not shown.
@@ -144,7 +146,7 @@ pub(crate) async fn reveal(
     Ordered(visitor, _): Ordered,
 ) -> Shown {
     let shell = visitor.shell(&dashboard, visitor.0.lang.t("One row", "Satu baris"));
-    let (date, history) = read(&dashboard, &shell, &run, &row).await?;
+    let (run, history) = read(&dashboard, &shell, &run, &row).await?;
     let key = history.row.key;
     let detail = serde_json::json!({ "run_id": key.run, "sheet_row": key.sheet_row,
         "nik_hash": history.row.nik.as_ref().map(|nik| nik.as_str()) });
@@ -155,5 +157,5 @@ pub(crate) async fn reveal(
         nik: payload.nik.map(|nik| nik.expose().to_owned()).unwrap_or_default(),
         phone: payload.number.map(|number| number.expose().to_owned()).unwrap_or_default(),
     };
-    shown(&dashboard, &shell, date, &history, Some(clear))
+    shown(&dashboard, &shell, &run, &history, Some(clear))
 }

@@ -10,8 +10,9 @@ use futures_util::stream::unfold;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::Deserialize;
 use shared::domain::{Column, Nik, Outcome, Reason, Warning, explain};
-use shared::ledger::{LedgerError, Page as Of, RowFilter, RowView, RunId};
+use shared::ledger::{LedgerError, Page as Of, RowFilter, RowView, Run, RunId, RunKind};
 use shared::payload::Payload;
+use shared::spreadsheet;
 
 use super::{Shared, Shown, missing, page, unread};
 use crate::language::Lang;
@@ -38,6 +39,7 @@ pub(crate) struct Line {
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) nik: String,
+    pub(crate) previous: String,
     pub(crate) phone: String,
     pub(crate) attempts: u32,
 }
@@ -61,9 +63,9 @@ pub(crate) fn explained(row: &RowView, dashboard: &Dashboard, lang: Lang) -> Str
 }
 
 /// What a row is called that has no outcome yet.
-pub(crate) fn standing(row: &RowView, lang: Lang) -> (&'static str, String) {
+fn standing(row: &RowView, kind: RunKind, lang: Lang) -> (&'static str, String) {
     if let Some(outcome) = row.outcome {
-        let (tone, name, _) = marks::outcome(outcome, lang);
+        let (tone, name, _) = marks::outcome_in(kind, outcome, lang);
         return (tone.class(), name.to_owned());
     }
     let text = match row.state.as_str() {
@@ -75,27 +77,25 @@ pub(crate) fn standing(row: &RowView, lang: Lang) -> (&'static str, String) {
     (marks::Tone::Busy.class(), text.to_owned())
 }
 
-/// The number; of a dry run also the one that it would replace.
-fn change(row: &RowView, number: String) -> String {
-    match row.found.as_deref().filter(|_| row.outcome == Some(Outcome::Updated)) {
-        Some(previous) => format!("{previous} → {number}"),
-        None => number,
-    }
+/// Of a dry run: the number that would be replaced.
+fn previous(row: &RowView) -> String {
+    row.found.as_deref().filter(|_| row.outcome == Some(Outcome::Updated)).unwrap_or_default().to_owned()
 }
 
-pub(crate) fn line(row: &RowView, date: String, dashboard: &Dashboard, lang: Lang) -> Line {
+pub(crate) fn line(row: &RowView, run: &Run, dashboard: &Dashboard, lang: Lang) -> Line {
     let payload = Payload::open(&dashboard.keys, &row.key, &row.sealed).unwrap_or_default();
-    let (class, outcome) = standing(row, lang);
+    let (class, outcome) = standing(row, run.kind, lang);
     Line {
         run: row.key.run.to_string(),
-        date,
+        date: run.date.to_string(),
         sheet_row: row.key.sheet_row,
         class,
         outcome,
         reason: row.reason.map(|reason| reason.as_str().replace('_', " ")).unwrap_or_default(),
         message: explained(row, dashboard, lang),
         nik: payload.nik.map(|nik| nik.masked()).unwrap_or_default(),
-        phone: change(row, payload.number.map(|number| number.masked()).unwrap_or_default()),
+        previous: previous(row),
+        phone: payload.number.map(|number| number.masked()).unwrap_or_default(),
         attempts: row.attempts,
     }
 }
@@ -164,6 +164,7 @@ struct Page<'a> {
     shell: &'a Shell,
     run: String,
     date: String,
+    is_dry_run: bool,
     rows: Vec<Line>,
     outcomes: Vec<Choice>,
     reasons: Vec<Choice>,
@@ -210,7 +211,8 @@ pub(crate) async fn list(
         shell: &shell,
         run: id.to_string(),
         date: run.date.to_string(),
-        rows: rows.iter().map(|row| line(row, run.date.to_string(), &dashboard, lang)).collect(),
+        is_dry_run: run.kind == RunKind::DryRun,
+        rows: rows.iter().map(|row| line(row, &run, &dashboard, lang)).collect(),
         outcomes: outcomes.collect(),
         reasons: reasons.collect(),
         warning: filter.warning.map(Warning::as_str),
@@ -250,7 +252,7 @@ pub(crate) async fn find(State(dashboard): Shared, Asked(visitor, fields): Asked
         let mut found = Vec::new();
         for run in dashboard.ledger.run_page(&dashboard.job, Of::First, RUNS_LOOKED_THROUGH).await? {
             let rows = dashboard.ledger.row_page(run.run.id, &filter, Of::First, PAGE).await?;
-            found.extend(rows.iter().map(|row| line(row, run.run.date.to_string(), &dashboard, lang)));
+            found.extend(rows.iter().map(|row| line(row, &run.run, &dashboard, lang)));
         }
         Ok::<_, LedgerError>(found)
     };
@@ -280,19 +282,20 @@ pub(crate) async fn csv(
         "message",
         "nik_masked",
         "phone_masked",
+        "previous_phone_masked",
     ]);
-    let state = (dashboard, narrowed.filter(), Some(Of::First), date.clone(), Some(head));
-    let chunks = unfold(state, move |(dashboard, filter, at, date, head)| async move {
+    let state = (dashboard, narrowed.filter(), Some(Of::First), run, Some(head));
+    let chunks = unfold(state, move |(dashboard, filter, at, run, head)| async move {
         if let Some(head) = head {
-            return Some((Ok(Bytes::from(head)), (dashboard, filter, at, date, None)));
+            return Some((Ok(Bytes::from(head)), (dashboard, filter, at, run, None)));
         }
         let rows = match dashboard.ledger.row_page(id, &filter, at?, CHUNK).await {
             Ok(rows) => rows,
-            Err(error) => return Some((Err(error), (dashboard, filter, None, date, None))),
+            Err(error) => return Some((Err(error), (dashboard, filter, None, run, None))),
         };
         let next = Of::After(rows.last()?.key.sheet_row);
-        let text: Vec<u8> = rows.iter().flat_map(|row| csv_row(row, &date, &dashboard, lang)).collect();
-        Some((Ok(Bytes::from(text)), (dashboard, filter, Some(next), date, None)))
+        let text: Vec<u8> = rows.iter().flat_map(|row| csv_row(row, &run, &dashboard, lang)).collect();
+        Some((Ok(Bytes::from(text)), (dashboard, filter, Some(next), run, None)))
     });
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
@@ -302,28 +305,24 @@ pub(crate) async fn csv(
     Ok(response)
 }
 
-fn csv_row(row: &RowView, date: &str, dashboard: &Arc<Dashboard>, lang: Lang) -> Vec<u8> {
-    let shown = line(row, date.to_owned(), dashboard, lang);
+fn csv_row(row: &RowView, run: &Run, dashboard: &Arc<Dashboard>, lang: Lang) -> Vec<u8> {
+    let shown = line(row, run, dashboard, lang);
     record(&[
         &shown.sheet_row.to_string(),
-        date,
+        &shown.date,
         row.outcome.map_or("", Outcome::as_str),
         row.reason.map_or("", Reason::as_str),
         column_name(dashboard, row.column),
         &shown.message,
         &shown.nik,
         &shown.phone,
+        &shown.previous,
     ])
 }
 
 fn record(cells: &[&str]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    // A cell that begins like a formula would be run by the spreadsheet it is opened in (OWASP, "CSV Injection").
-    let cells = cells.iter().map(|cell| match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{cell}"),
-        false => (*cell).to_owned(),
-    });
     // Nothing can fail: it is written to memory, and nothing was written before that could be of another length.
-    let _ = writer.write_record(cells);
+    let _ = writer.write_record(cells.iter().map(|cell| spreadsheet::cell(cell).into_owned()));
     writer.into_inner().unwrap_or_default()
 }

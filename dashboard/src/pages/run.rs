@@ -119,18 +119,8 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         after: if at == run.started_at { String::new() } else { since(at) },
     });
     let outcomes = Outcome::ALL.iter().filter(|outcome| tally.count(**outcome) > 0).map(|outcome| {
-        let (tone, name, means) = marks::outcome(*outcome, lang);
+        let (tone, name, means) = marks::outcome_in(run.kind, *outcome, lang);
         let count = tally.count(*outcome);
-        let (name, means) = match outcome {
-            Outcome::Updated if run.kind == RunKind::DryRun => (
-                lang.t("Would be updated", "Akan diperbarui"),
-                lang.t(
-                    "The number differs; a night would write it",
-                    "Nomornya berbeda; proses malam akan menulisnya",
-                ),
-            ),
-            _ => (name, means),
-        };
         let (code, class, name) = (outcome.as_str(), tone.class(), name.to_owned());
         Count { code, name, class, means, count: n(count), percent: share(count) }
     });
@@ -168,7 +158,7 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         reasons: reasons.collect(),
         warnings: warnings.collect(),
         open_rows: if tally.open > 0 { n(tally.open) } else { String::new() },
-        acts: acts.iter().map(|act| acts::line(act, &dashboard)).collect(),
+        acts: acts.iter().map(|act| acts::line(act, &dashboard, lang)).collect(),
         chart: Chart::of(run, &samples, lang),
         deadline: span(dashboard.deadline.as_secs(), lang),
     })

@@ -39,7 +39,7 @@ export default async function (stage, { token, nik, rejected }) {
   await press(person, page.locator(`form[action="${own}"]`))
   stage.check('revealed, it is shown', (await page.content()).includes(nik), (await text()).slice(0, 300))
   await stage.go(person, '/acts')
-  stage.check('and that is noted', /reveal/.test(await text()) && (await text()).includes('Sari'))
+  stage.check('and that is noted', /looked at a NIK and number/.test(await text()) && (await text()).includes('Sari'))
 
   await stage.go(person, '/')
   await page.locator('main a[href^="/runs/"]').first().click()

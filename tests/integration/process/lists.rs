@@ -88,6 +88,9 @@ async fn a_dry_run_lists_which_number_would_become_which() {
         assert!(from.is_null() || from.as_str().is_some_and(|from| from.contains('*')), "{row}");
     }
     assert!(others.iter().all(|row| row["previous_phone_masked"].is_null()));
+    let preview = site.run(&["--date", DATE, "--dry-run", "--output", "json"]).await.expect(0).object();
+    assert_eq!(preview["rows"].as_array(), Some(&rows));
+    assert_eq!(preview["rows_selected"], rows.len());
     assert_eq!(site.simulators.snapshot().writes, 0);
 }
 
@@ -145,4 +148,21 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     let ended = site.spawn(shell).end().await.expect(0);
     assert_eq!(ended.objects().len(), 1);
     assert_eq!(ended.stderr.trim(), "status 0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn completions_and_man_pages_come_from_the_flags_and_need_no_setting() {
+    let mut site = Site::of(&mixed(54, 200)).await;
+    site.set("FHIR_URL", "nonsense");
+    let script = site.run(&["completions", "bash"]).await.expect(0).stdout;
+    let check = std::process::Command::new("bash").args(["-n", "-c", &script]).output().expect("bash");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    for word in ["complete -F", "standalone", "--replay-dlq", "dead-letters", "prune"] {
+        assert!(script.contains(word), "{word}");
+    }
+    site.run(&["man", "pages/man1"]).await.expect(0);
+    let page =
+        |name: &str| std::fs::read_to_string(site.work().join("pages/man1").join(name)).expect("a page");
+    assert!(page("standalone.1").contains("Exit statuses"));
+    assert!(page("standalone-rows.1").contains("outcome"));
 }
