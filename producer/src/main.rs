@@ -85,7 +85,7 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
-        program::farewell(&producer, &settings, webhook, &signals).await;
+        program::farewell(&producer, settings, webhook, &signals).await;
         let status = executed.tell(&producer, flags).await;
         connected.close().await;
         status
