@@ -21,7 +21,9 @@ async fn survives(seed: u64, harm: impl Fn(&Management, &str)) {
     let mut cluster = Cluster::on(Site::world_of(&night), place.uri, vhost.url().to_owned()).await;
     // So few rows are in hand that most of the night is in the queue.
     cluster.set("FHIR_MAX_CONCURRENCY", "4");
-    cluster.simulators.set_faults(FaultPlan { latency: Latency::fixed(150.0), ..FaultPlan::default() });
+    let slow = |milliseconds| FaultPlan { latency: Latency::fixed(milliseconds), ..FaultPlan::default() };
+    // Far too slow to be done before the harm, however busy the machine is.
+    cluster.simulators.set_faults(slow(2_000.0));
     cluster.produce(&["--date", DATE, "--detach"]).await.expect(0);
     let _workers = cluster.workers(2);
     let open = async || cluster.count("SELECT count(*) FROM row WHERE state <> 'done'").await;
@@ -30,6 +32,7 @@ async fn survives(seed: u64, harm: impl Fn(&Management, &str)) {
     harm(vhost.management(), vhost.name());
     let lost = cluster.count("SELECT count(*) FROM row WHERE state = 'pending' AND published").await;
     assert!(lost > 20, "{lost} rows lost their message");
+    cluster.simulators.set_faults(slow(50.0));
     until_within(SWEPT, "the night to be done", open, |rows| *rows == 0).await;
     let closed = cluster.until_run_is("closed").await;
     check_night(&closed, night.expected());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shared::Retention;
 use shared::metrics::{Kind, Page, Part, Served, Watched};
 use simulators::{DemoNight, FaultPlan, NightOptions, Rate};
 use tests::night::{DATE, Scene, whole};
@@ -40,6 +41,8 @@ async fn a_scrape_after_the_night_agrees_with_the_report_and_names_nobody() {
     assert_eq!(before.get("rows_total{outcome=\"updated\"}"), None, "there was no night yet");
     assert_eq!(before.get("dead_letters_open"), Some(0.0));
 
+    let retention = Retention::new(process.common.backing.ledger.clone(), &process.settings, "here".into());
+    retention.prune("a test").await.expect("a ledger").expect("nobody else prunes");
     let order = whole();
     let ended = process.night(DATE, &order).await.expect("a night");
     let report = &ended.reports[0];
