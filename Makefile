@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins others services browser pictures
+.PHONY: demo demo-cluster test test-all test-traces lint fmt bins others services browser pictures
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -23,6 +23,11 @@ demo-cluster: services
 test: bins others services browser
 	cargo test --workspace --locked
 
+# Traces, in programs that are built with them; the other tests know nothing of it.
+test-traces: services
+	cargo build --workspace --bins --locked --features tests/otlp
+	cargo test --workspace --locked --features tests/otlp -- trace
+
 # The long ones too: more kills.
 test-all: bins others services browser
 	cargo test --workspace --locked -- --include-ignored
@@ -30,6 +35,7 @@ test-all: bins others services browser
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features tests/otlp -- -D warnings
 
 fmt:
 	cargo fmt --all

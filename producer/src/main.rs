@@ -39,7 +39,10 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
         Ok(settings) => settings,
         Err(errors) => return refuse(errors),
     };
-    telemetry::start(settings.log_format);
+    let _telemetry = match telemetry::start(&settings, "producer").await {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return refuse([problem]),
+    };
     match &cli.command {
         Some(Command::Prune { output }) => prune(&settings, *output).await,
         Some(command) => look(&settings, command).await,
@@ -80,7 +83,7 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
-        program::farewell(&producer, &settings, webhook, &signals).await;
+        program::farewell(&producer, settings, webhook, &signals).await;
         let status = executed.tell(&producer, flags).await;
         connected.close().await;
         status

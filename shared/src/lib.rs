@@ -26,6 +26,7 @@ pub mod signals;
 pub mod status;
 pub mod steward;
 pub mod telemetry;
+pub mod traces;
 pub mod webhook;
 
 pub use error_chain::error_chain;

@@ -58,7 +58,10 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Ok(settings) => settings,
         Err(errors) => return refuse(errors),
     };
-    telemetry::start(settings.log_format);
+    let _telemetry = match telemetry::start(&settings, "standalone").await {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return refuse([problem]),
+    };
     match &cli.command {
         Some(Command::Prune { output }) => prune(&settings, *output).await,
         Some(command) => look(&settings, command).await,
