@@ -7,6 +7,7 @@ mod detached;
 mod drained;
 mod dying;
 mod killed;
+mod log_lines;
 mod metrics;
 mod ordinary;
 mod paused;
