@@ -1,6 +1,7 @@
 //! The programs of a cluster, `producer`, `worker` and `dashboard`, on a real Postgres and a real RabbitMQ.
 
 mod away;
+mod core_dumps;
 mod dashboard;
 mod dead_letters;
 mod detached;
