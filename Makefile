@@ -30,6 +30,7 @@ test-all: bins others services browser
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p standalone -p producer -p worker -p dashboard --locked -- -D warnings
 
 fmt:
 	cargo fmt --all

@@ -30,7 +30,10 @@ async fn run() -> Status {
         Ok(settings) => settings,
         Err(errors) => return refuse(errors),
     };
-    telemetry::start(settings.log_format);
+    let _telemetry = match telemetry::start(&settings, "dashboard").await {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return refuse([problem]),
+    };
     let (cluster, token) = match (Cluster::prepare(&settings).await, Dashboard::token(&settings).await) {
         (Ok(cluster), Ok(token)) => (cluster, token),
         (cluster, token) => return refuse(cluster.err().into_iter().flatten().chain(token.err())),

@@ -17,9 +17,11 @@ use shared::ledger::{
 use shared::report::Report;
 use shared::status::Status;
 use shared::steward::StewardTerms;
+use shared::traces;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::lock::{self, LockTerms, RunLock};
 use crate::snapshot::{self, SnapshotError};
@@ -309,8 +311,10 @@ impl Producer {
                 Err(error) => return halted(error),
             };
             let rules = RowRules { run_date: run.date, zone: self.zone.clone(), date_order: self.date_order };
+            let (ledger, keys) = (&self.backing.ledger, &self.backing.keys);
+            let take = snapshot::take(ledger, keys, &rules, &lock.fence, run, source.as_mut());
             let taken = tokio::select! {
-                taken = snapshot::take(&self.backing.ledger, &self.backing.keys, &rules, &lock.fence, run, source.as_mut()) => taken,
+                taken = take.instrument(traces::snapshot(run.id)) => taken,
                 () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
                 () = lock.lost.cancelled() => return Err(ProducerError::LockLost),
             };

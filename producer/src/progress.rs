@@ -7,8 +7,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::ledger::{Gate, Progress, RunId};
 use tokio::time::Instant;
 
-/// Between two lines off a terminal.
+/// Between two lines off a terminal, at first.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// What that grows to at most, with the time that has passed: a night that is paused for hours must not fill a log.
+const LINE_AFTER: Duration = Duration::from_secs(60);
 
 /// Shows one run.
 pub struct Display {
@@ -45,7 +48,7 @@ impl Display {
             });
             return;
         }
-        if self.last_line.is_some_and(|at| at.elapsed() < LINE_EVERY) {
+        if self.last_line.is_some_and(|at| at.elapsed() < line_every(self.started.elapsed())) {
             return;
         }
         self.last_line = Some(Instant::now());
@@ -69,5 +72,23 @@ impl Display {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn line_every(elapsed: Duration) -> Duration {
+    (elapsed / 50).clamp(LINE_EVERY, LINE_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_hours_are_told_of_in_fewer_than_400_lines() {
+        let (mut at, mut lines) = (Duration::ZERO, 0);
+        while at < Duration::from_secs(4 * 3_600) {
+            (at, lines) = (at + line_every(at), lines + 1);
+        }
+        assert!((300..400).contains(&lines), "{lines}");
     }
 }

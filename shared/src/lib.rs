@@ -13,6 +13,7 @@ pub mod domain;
 mod error_chain;
 pub mod ledger;
 pub mod metrics;
+mod no_core_dump;
 pub mod outage;
 pub mod payload;
 pub mod program;
@@ -27,6 +28,7 @@ pub mod spreadsheet;
 pub mod status;
 pub mod steward;
 pub mod telemetry;
+pub mod traces;
 pub mod webhook;
 
 pub use error_chain::error_chain;

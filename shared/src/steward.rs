@@ -14,6 +14,7 @@ use crate::error_chain;
 use crate::ledger::{Closing, DueTerms, Ledger, LedgerError, Run, RunId, RunKind, RunState};
 use crate::queue::{Queue, QueueError};
 use crate::report::Report;
+use crate::traces;
 
 mod samples;
 
@@ -213,7 +214,11 @@ impl Steward {
             report: serde_json::to_value(&report).expect("a report is plain data"),
             notice: (run.kind == RunKind::Night).then(|| report.notice()),
         };
-        Ok(self.ledger.close_run(run.id, &closing).await?)
+        let is_ours = self.ledger.close_run(run.id, &closing).await?;
+        if is_ours {
+            traces::closed(&closed);
+        }
+        Ok(is_ours)
     }
 
     /// A duty of its own for each scope: a command's steward, which serves one night, must not keep a worker's

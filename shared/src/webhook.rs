@@ -63,7 +63,7 @@ impl Webhook {
         let url = Url::parse(text.expose_secret().trim()).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let url = url.ok_or_else(|| BadSettings::of(VARIABLE, "the secret is not an http or https URL"))?;
-        Ok(Some(Self { client: client(&settings.http, &url)?, url }))
+        Ok(Some(Self { client: client(&settings.http, &url, TIMEOUT, VARIABLE)?, url }))
     }
 
     async fn post(&self, job: &str, notice: &Notice) -> Result<(), WebhookError> {
@@ -83,10 +83,16 @@ fn body(to: &Url, job: &str, notice: &Notice) -> serde_json::Value {
     }
 }
 
-fn client(http: &HttpSettings, url: &Url) -> Result<Client, BadSettings> {
+/// A client towards `url`, which `variable` names, with the settings' roots and proxies.
+pub(crate) fn client(
+    http: &HttpSettings,
+    url: &Url,
+    timeout: Duration,
+    variable: &str,
+) -> Result<Client, BadSettings> {
     let mut builder = Client::builder()
         .user_agent(concat!("nightly-sync/", env!("CARGO_PKG_VERSION")))
-        .timeout(TIMEOUT)
+        .timeout(timeout)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     if let Some(proxy) = &http.https_proxy {
@@ -105,7 +111,7 @@ fn client(http: &HttpSettings, url: &Url) -> Result<Client, BadSettings> {
         })?;
         builder = builder.tls_certs_merge(roots);
     }
-    builder.build().map_err(|error| BadSettings::of(VARIABLE, error_chain(&error.without_url())))
+    builder.build().map_err(|error| BadSettings::of(variable, error_chain(&error.without_url())))
 }
 
 /// Posts what is in the outbox.

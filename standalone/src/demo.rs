@@ -46,7 +46,10 @@ pub async fn run(flags: &RunFlags, serve: bool) -> Status {
             Err(errors) => return refuse(errors),
         }
     };
-    telemetry::start(settings.log_format);
+    let _telemetry = match telemetry::start(&settings, "demo").await {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return refuse([problem]),
+    };
     tracing::info!(
         folder = FOLDER,
         fhir = simulators.fhir_url(),

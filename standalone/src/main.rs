@@ -63,7 +63,10 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Ok(settings) => settings,
         Err(errors) => return refuse(errors),
     };
-    telemetry::start(settings.log_format);
+    let _telemetry = match telemetry::start(&settings, "standalone").await {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return refuse([problem]),
+    };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,

@@ -1,12 +1,14 @@
 //! The programs of a cluster, `producer`, `worker` and `dashboard`, on a real Postgres and a real RabbitMQ.
 
 mod away;
+mod core_dumps;
 mod dashboard;
 mod dead_letters;
 mod detached;
 mod drained;
 mod dying;
 mod killed;
+mod log_lines;
 mod metrics;
 mod ordinary;
 mod paused;

@@ -6,3 +6,5 @@ mod conformance;
 mod docs;
 mod night;
 mod process;
+#[cfg(feature = "otlp")]
+mod traces;

@@ -8,6 +8,7 @@ mod interrupted;
 mod killed;
 mod lists;
 mod locked;
+mod log_lines;
 mod metrics;
 mod personal_data;
 mod refused;

@@ -1,6 +1,8 @@
 //! What the integration tests are made of; the tests themselves are in the one binary `integration`.
 
 pub mod browser;
+#[cfg(feature = "otlp")]
+pub mod collector;
 pub mod conformance;
 pub mod examples;
 pub mod night;

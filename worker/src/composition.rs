@@ -86,7 +86,7 @@ fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning, comp
     // Room for a row's search and write, each after a wait for the limiter.
     let lease = settings.fhir.timeout * 2 + tuning.lease_margin;
     let server_terms = ServerTerms { breaker: tuning.breaker, pause: tuning.pause, gather: tuning.gather };
-    let client = fhir.client.measured(metrics.clone());
+    let client = fhir.client.watched(metrics.clone());
     Rows {
         ledger: ledger.clone(),
         batches: Batches::start(ledger, tuning.batch, lease, metrics),

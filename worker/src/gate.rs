@@ -90,9 +90,9 @@ impl Worker {
         if let Ok(Some(shut)) = self.ledger.gate().await
             && pause.ended() == ended
         {
-            let (kind, reason) = (shut.gate.kind, shut.gate.reason.clone());
+            let gate = shut.gate.clone();
             if pause.begin(Paused::adopted(shut)) {
-                tracing::warn!(reason, kind = %kind, "another process paused the night");
+                pause.log.began(&gate, "another process paused the night");
             }
         }
     }
@@ -128,7 +128,7 @@ impl Worker {
                         continue;
                     }
                     if paused_before || failed {
-                        tracing::info!("the FHIR server is well again; the night goes on");
+                        pause.log.ended();
                     }
                     probes.resumed();
                     server.resume();
@@ -136,8 +136,7 @@ impl Worker {
                 }
                 Err(found) => {
                     if !paused_before && !failed {
-                        let (kind, reason) = (found.gate.kind, &found.gate.reason);
-                        tracing::warn!(reason, kind = %kind, "the night pauses");
+                        pause.log.began(&found.gate, "the night pauses");
                     }
                     // The gate was opened by somebody who is well, and we still fail: that is our own trouble, a stale
                     // secret or a broken way out, and no reason to stop the fleet.

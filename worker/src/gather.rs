@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use crate::fhir::Failure;
 use crate::limiter::{Limiter, Sample};
@@ -69,6 +70,8 @@ struct Asked<Q, T> {
     question: Q,
     deadline: Instant,
     answer: oneshot::Sender<Told<T>>,
+    /// Of the row, where it is traced.
+    span: Span,
 }
 
 impl<Q, T> Asked<Q, T> {
@@ -106,7 +109,7 @@ impl<Q: Question, T: Send + 'static> Gatherer<Q, T> {
     /// Asks, not later than `deadline`.
     pub(crate) async fn ask(&self, question: Q, deadline: Instant) -> Told<T> {
         let (answer, told) = oneshot::channel();
-        if self.sender.send(Asked { question, deadline, answer }).await.is_err() {
+        if self.sender.send(Asked { question, deadline, answer, span: Span::current() }).await.is_err() {
             return Told::Paused;
         }
         told.await.unwrap_or(Told::Unsaid(0))
@@ -146,9 +149,10 @@ async fn run<Q: Question, T: Send + 'static, F, Fut>(
         if batch.is_empty() {
             continue;
         }
+        let span = common(&batch);
         let (questions, answers): (Vec<Q>, Vec<_>) =
             batch.into_iter().map(|asked| (asked.question, asked.answer)).unzip();
-        let outcome = send(questions);
+        let outcome = span.in_scope(|| send(questions)).instrument(span.clone());
         under_way.spawn(async move {
             let Outcome { told, sample } = outcome.await;
             permit.finish(sample);
@@ -157,6 +161,14 @@ async fn run<Q: Question, T: Send + 'static, F, Fut>(
             }
         });
     }
+}
+
+/// The span that the batch's request belongs to: of the first row that is traced. The others' refer to it.
+fn common<Q, T>(batch: &[Asked<Q, T>]) -> Span {
+    let mut traced = batch.iter().map(|asked| &asked.span).filter(|span| !span.is_disabled());
+    let Some(first) = traced.next() else { return Span::none() };
+    traced.for_each(|other| _ = other.follows_from(first));
+    first.clone()
 }
 
 /// The batch that fills.

@@ -14,6 +14,7 @@ pub mod limiter;
 mod lookup;
 mod many;
 mod pause;
+mod pause_log;
 mod row;
 mod sampled;
 mod server;

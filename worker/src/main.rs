@@ -42,7 +42,10 @@ async fn run() -> Status {
         Ok(settings) => settings,
         Err(errors) => return refuse(errors),
     };
-    telemetry::start(settings.log_format);
+    let _telemetry = match telemetry::start(&settings, "worker").await {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return refuse([problem]),
+    };
     let clock = Clock::system();
     let (cluster, fhir) = (Cluster::prepare(&settings).await, Fhir::prepare(&settings, &clock).await);
     let (cluster, fhir, webhook) = match (cluster, fhir, Webhook::prepare(&settings).await) {

@@ -7,11 +7,15 @@ use shared::ledger::{Gate, GateKind, ShutGate};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::pause_log::PauseLog;
+
 /// Shared by all tasks of a worker.
 pub struct Pause {
     state: watch::Sender<Option<Paused>>,
     ended: AtomicU64,
     terms: PauseTerms,
+    /// What was said of it.
+    pub log: PauseLog,
 }
 
 /// Why nothing is tried, and what is known of the end.
@@ -74,7 +78,12 @@ impl Pause {
         let reason = "the FHIR server was not asked yet".into();
         let gate = Gate { kind: GateKind::Systemic, reason };
         let unasked = Paused { gate, until: None, fleet: Fleet::Unconcerned };
-        Self { state: watch::Sender::new(Some(unasked)), ended: AtomicU64::new(0), terms }
+        Self {
+            state: watch::Sender::new(Some(unasked)),
+            ended: AtomicU64::new(0),
+            terms,
+            log: PauseLog::default(),
+        }
     }
 
     /// Intervals of the probes.

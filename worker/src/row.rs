@@ -15,7 +15,9 @@ use shared::ledger::{
 use shared::payload::Payload;
 use shared::queue::{Delivery, Settle};
 use shared::retry::RetryPolicy;
+use shared::traces;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::batches::{Batches, LedgerFailed};
 use crate::company::Company;
@@ -84,11 +86,15 @@ pub(crate) struct Work<'a> {
 impl Rows {
     /// Works on one delivery and settles it.
     pub async fn work(&self, delivery: Delivery) {
-        let how = self.carry(&delivery.message).await;
-        if let Err(error) = delivery.settle(how).await {
-            // It comes again, and the ledger knows what is done.
-            tracing::debug!(error = error_chain(&error), "a delivery could not be settled");
-        }
+        let span = traces::attempt(&delivery);
+        let work = async {
+            let how = self.carry(&delivery.message).await;
+            if let Err(error) = delivery.settle(how).await {
+                // It comes again, and the ledger knows what is done.
+                tracing::debug!(error = error_chain(&error), "a delivery could not be settled");
+            }
+        };
+        work.instrument(span).await;
     }
 
     async fn carry(&self, message: &RowMessage) -> Settle {
@@ -152,6 +158,7 @@ impl Rows {
         let End::Settled(settlement) = end else { return Settle::Done };
         tracing::debug!(run_id = %claimed.key.run, sheet_row = claimed.key.sheet_row, nik = %work.nik,
             nik_hash = claimed.nik.short(), settlement = settlement.as_str(), "row");
+        traces::note(&settlement);
         let record = Record {
             key: claimed.key,
             epoch: claimed.epoch,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use shared::error_chain;
-use shared::ledger::{Exchange, Gate, GateKind, RowKey};
+use shared::ledger::{Exchange, GateKind, RowKey};
 use shared::metrics::Metrics;
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
@@ -377,9 +377,9 @@ impl Server {
 
     /// Pauses everything for what was found.
     pub(crate) fn pause_for(&self, paused: Paused) -> Stop {
-        let Gate { kind, reason } = paused.gate.clone();
+        let gate = paused.gate.clone();
         if self.pause.begin(paused) {
-            tracing::warn!(reason, kind = %kind, "the night pauses");
+            self.pause.log.began(&gate, "the night pauses");
         }
         Stop::Paused
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use shared::error_chain;
 use shared::ledger::{Burial, Ledger};
 use shared::queue::{Channel, Deliveries, Delivery, Queue, Queues, Settle};
+use shared::traces;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::batches::LedgerFailed;
 use crate::gate::Probes;
@@ -155,7 +157,8 @@ impl Worker {
                 delivery = next(&mut deliveries), if room => match delivery {
                     Some(delivery) => {
                         let rows = self.rows.clone();
-                        tasks.spawn(async move { bury_one(&rows, delivery).await });
+                        let span = traces::burial(&delivery);
+                        tasks.spawn(async move { bury_one(&rows, delivery).await }.instrument(span));
                     }
                     None => deliveries = None,
                 },

@@ -10,9 +10,13 @@ use tokio::time::Instant;
 
 use super::{Channel, Deliveries, Delivery, Depth, Queue, QueueError, Settle, Settler};
 use crate::ledger::{RowKey, RowMessage};
+use crate::traces::Sending;
 
 /// Messages ready at most before a publisher has to wait: a million rows must not all be in memory.
 const CAPACITY: usize = 10_000;
+
+/// What spans call it.
+const SYSTEM: &str = "in_process";
 
 /// The in-process adapter. Clones share one queue.
 #[derive(Clone, Default)]
@@ -29,19 +33,26 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    ready: VecDeque<RowMessage>,
+    ready: VecDeque<Kept>,
     waiting: BinaryHeap<Reverse<Waiting>>,
-    dead: VecDeque<(RowMessage, String)>,
+    dead: VecDeque<(Kept, String)>,
     unsettled: usize,
     waits: u64,
     workers: u64,
+}
+
+/// A message, and the trace it carries.
+#[derive(Clone)]
+struct Kept {
+    message: RowMessage,
+    trace: Vec<(String, String)>,
 }
 
 /// Ordered by time, then by arrival.
 struct Waiting {
     until: Instant,
     arrival: u64,
-    message: RowMessage,
+    kept: Kept,
 }
 
 impl PartialEq for Waiting {
@@ -67,7 +78,7 @@ impl State {
             && first.until <= now
         {
             let Some(Reverse(woken)) = self.waiting.pop() else { break };
-            self.ready.push_back(woken.message);
+            self.ready.push_back(woken.kept);
         }
     }
 }
@@ -85,12 +96,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_back(&self, channel: Channel, message: RowMessage, deaths: Option<String>) {
+    fn put_back(&self, channel: Channel, kept: Kept, deaths: Option<String>) {
         let mut state = self.state();
         state.unsettled -= 1;
         match channel {
-            Channel::Work => state.ready.push_front(message),
-            Channel::DeadLetters => state.dead.push_front((message, deaths.unwrap_or_default())),
+            Channel::Work => state.ready.push_front(kept),
+            Channel::DeadLetters => state.dead.push_front((kept, deaths.unwrap_or_default())),
         }
         drop(state);
         self.arrived.notify_waiters();
@@ -106,6 +117,7 @@ impl Queue for InProcessQueue {
     async fn publish(&self, messages: Vec<RowMessage>) -> Result<Vec<RowKey>, QueueError> {
         let mut confirmed = Vec::with_capacity(messages.len());
         for message in messages {
+            let sending = Sending::begin(&message, SYSTEM, "work");
             loop {
                 let space = self.0.space.notified();
                 let mut space = std::pin::pin!(space);
@@ -114,7 +126,7 @@ impl Queue for InProcessQueue {
                     let mut state = self.0.state();
                     if state.ready.len() < CAPACITY {
                         confirmed.push(message.key);
-                        state.ready.push_back(message);
+                        state.ready.push_back(Kept { message, trace: sending.headers.clone() });
                         break;
                     }
                 }
@@ -177,22 +189,21 @@ impl Deliveries for Subscription {
                 let mut state = self.shared.state();
                 state.wake_waiting(Instant::now());
                 let taken = match self.channel {
-                    Channel::Work => state.ready.pop_front().map(|message| (message, None)),
-                    Channel::DeadLetters => {
-                        state.dead.pop_front().map(|(message, deaths)| (message, Some(deaths)))
-                    }
+                    Channel::Work => state.ready.pop_front().map(|kept| (kept, None)),
+                    Channel::DeadLetters => state.dead.pop_front().map(|(kept, deaths)| (kept, Some(deaths))),
                 };
-                if let Some((message, deaths)) = taken {
+                if let Some((kept, deaths)) = taken {
                     state.unsettled += 1;
                     drop(state);
                     self.shared.space.notify_one();
                     let hand = InHand {
                         shared: self.shared.clone(),
                         channel: self.channel,
-                        message: Some((message.clone(), deaths.clone())),
+                        kept: Some((kept.clone(), deaths.clone())),
                         _permit: permit,
                     };
-                    return Some(Delivery::new(message, deaths, Box::new(hand)));
+                    let Kept { message, trace } = kept;
+                    return Some(Delivery::new(message, deaths, Box::new(hand)).with_trace(trace));
                 }
                 state.waiting.peek().map(|Reverse(first)| first.until)
             };
@@ -212,26 +223,26 @@ impl Deliveries for Subscription {
 struct InHand {
     shared: Arc<Shared>,
     channel: Channel,
-    message: Option<(RowMessage, Option<String>)>,
+    kept: Option<(Kept, Option<String>)>,
     _permit: OwnedSemaphorePermit,
 }
 
 #[async_trait]
 impl Settler for InHand {
     async fn settle(mut self: Box<Self>, how: Settle) -> Result<(), QueueError> {
-        let Some((mut message, _)) = self.message.take() else { return Ok(()) };
+        let Some((mut kept, _)) = self.kept.take() else { return Ok(()) };
         {
             let mut state = self.shared.state();
             state.unsettled -= 1;
             match how {
                 Settle::Done => return Ok(()),
                 Settle::RetryAfter(after, turn) => {
-                    message.turn = turn;
+                    kept.message.turn = turn;
                     let (until, arrival) = (Instant::now() + after, state.waits);
                     state.waits += 1;
-                    state.waiting.push(Reverse(Waiting { until, arrival, message }));
+                    state.waiting.push(Reverse(Waiting { until, arrival, kept }));
                 }
-                Settle::DeadLetter(reason) => state.dead.push_back((message, reason.to_string())),
+                Settle::DeadLetter(reason) => state.dead.push_back((kept, reason.to_string())),
             }
         }
         self.shared.arrived.notify_waiters();
@@ -241,8 +252,8 @@ impl Settler for InHand {
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        if let Some((message, deaths)) = self.message.take() {
-            self.shared.put_back(self.channel, message, deaths);
+        if let Some((kept, deaths)) = self.kept.take() {
+            self.shared.put_back(self.channel, kept, deaths);
         }
     }
 }

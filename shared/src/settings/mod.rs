@@ -5,6 +5,7 @@
 mod dashboard;
 mod fhir;
 mod reader;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ use reader::{Reader, duration, http_url};
 pub use dashboard::{DashboardSettings, Network};
 pub use fhir::{AuthKind, FhirBatch, FhirSettings, FhirWrite, PreviousNumber};
 pub use reader::SettingError;
+pub use traces::TraceSettings;
+#[cfg(feature = "otlp")]
+pub(crate) use traces::pairs;
 
 spelled! {
     /// `LOG_FORMAT`.
@@ -117,6 +121,8 @@ pub struct Settings {
     pub dashboard: DashboardSettings,
     /// `LOG_FORMAT`.
     pub log_format: Option<LogFormat>,
+    /// Traces.
+    pub traces: TraceSettings,
 }
 
 impl Settings {
@@ -171,6 +177,7 @@ impl Settings {
             ),
             dashboard: dashboard::read(&mut reader),
             log_format: reader.value("LOG_FORMAT", None, "json, text", |text| text.parse().ok().map(Some)),
+            traces: traces::read(&mut reader),
         };
         if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
     }

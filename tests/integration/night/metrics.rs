@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::Retention;
+use shared::retention::Retention;
 use shared::metrics::{Kind, Page, Part, Served, Watched};
 use simulators::{DemoNight, FaultPlan, NightOptions, Rate};
 use tests::night::{DATE, Scene, whole};

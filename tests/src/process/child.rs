@@ -1,5 +1,6 @@
 //! One start of a program: what it prints, signals to it, and its end.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -86,6 +87,18 @@ impl Running {
         let was_running = self.child.try_wait().expect("a child can be asked").is_none();
         self.child.kill().await.expect("a child can be killed");
         was_running
+    }
+
+    /// A crash, by `SIGABRT`. Whether the kernel dumped its memory.
+    ///
+    /// # Panics
+    /// It had ended before.
+    pub async fn crash(mut self) -> bool {
+        let sent = std::process::Command::new("kill").arg("-ABRT").arg(self.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill -ABRT works");
+        let ended = self.child.wait().await.expect("a child can be waited for");
+        assert!(ended.signal().is_some(), "{ended}");
+        ended.core_dumped()
     }
 
     /// Types into a terminal or a pipe; its standard input must be one.

@@ -75,6 +75,11 @@ impl Cluster {
         self.site.set(variable, value);
     }
 
+    /// The site, to be set up.
+    pub fn site_mut(&mut self) -> &mut Site {
+        &mut self.site
+    }
+
     /// Starts a worker.
     pub fn worker(&self) -> Running {
         self.spawn(self.program("worker", &[]))

@@ -155,6 +155,20 @@ impl Site {
         command
     }
 
+    /// The same where core dumps are allowed, as far as this machine lets them be.
+    pub fn dumpable_program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""])
+            .arg(binary(name))
+            .args(arguments)
+            .env_clear()
+            .envs(&self.settings)
+            .current_dir(self.work())
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Starts `standalone`.
     pub fn start(&self, arguments: &[&str]) -> Running {
         self.spawn(self.command(arguments))

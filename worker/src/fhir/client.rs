@@ -22,6 +22,7 @@ use super::measured::measured;
 use super::patient::{Patient, PatientId, VersionId};
 use super::search::{Found, Matches, Verdict, judge, matches};
 use super::telecom::Change;
+use super::traced::traced;
 use super::transport::Transport;
 
 /// Most pages of one search that are looked at. A NIK has one Patient, or a few by mistake.
@@ -163,10 +164,11 @@ impl FhirClient {
         })
     }
 
-    /// Measures each request from now on.
+    /// Measures each request from now on, and traces those of rows that are traced.
     #[must_use]
-    pub fn measured(self, metrics: Metrics) -> Self {
-        Self { transport: measured(self.transport, metrics), ..self }
+    pub fn watched(self, metrics: Metrics) -> Self {
+        let transport = traced(measured(self.transport, metrics), &self.base);
+        Self { transport, ..self }
     }
 
     /// Puts a newly resolved credential in the place of the one of its kind, for requests from now on; returns

@@ -18,7 +18,7 @@ pub(super) fn measured(transport: Transport, metrics: Metrics) -> Transport {
                 request.extensions().get::<Operation>().map_or("other", |operation| operation.as_str());
             let mut measure = Measure { metrics, operation, began: Instant::now(), status: None };
             let answer = transport.oneshot(request).await;
-            measure.status = Some(status(&answer));
+            measure.status = Some(word(&answer));
             answer
         }
     }))
@@ -39,7 +39,8 @@ impl Drop for Measure {
     }
 }
 
-fn status(answer: &Result<Response<Bytes>, TransportError>) -> String {
+/// How a request ended: the status, or a word for how it came to none.
+pub(super) fn word(answer: &Result<Response<Bytes>, TransportError>) -> String {
     match answer {
         Ok(answer) => answer.status().as_str().to_owned(),
         Err(TransportError::Unreachable(_)) => "unreachable".into(),

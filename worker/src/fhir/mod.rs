@@ -21,6 +21,7 @@ mod period;
 mod retry_after;
 mod search;
 mod telecom;
+mod traced;
 mod transport;
 
 #[cfg(test)]

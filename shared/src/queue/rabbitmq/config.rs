@@ -7,6 +7,9 @@ use std::time::Duration;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 
+use crate::ledger::RowMessage;
+use crate::traces::Sending;
+
 /// Seconds between heartbeats; two that are missed end a connection.
 const HEARTBEAT: u16 = 10;
 
@@ -29,9 +32,9 @@ pub struct RabbitMqConfig {
     pub waits: Waits,
     /// Messages published and not yet confirmed, at most, on one channel.
     pub window: usize,
-    /// Headers that carry the trace of the caller (W3C `traceparent`, `tracestate`), asked for with each message
-    /// published. A retry carries on the headers it came with.
-    pub trace_headers: fn() -> Vec<(String, String)>,
+    /// Begins a message's publishing, towards a messaging system and a queue of it. A retry carries on the trace it
+    /// came with.
+    pub sending: fn(&RowMessage, &str, &str) -> Sending,
 }
 
 impl RabbitMqConfig {
@@ -47,7 +50,7 @@ impl RabbitMqConfig {
             queues: QueueTerms::default(),
             waits: Waits::default(),
             window: 1_000,
-            trace_headers: Vec::new,
+            sending: Sending::begin,
         })
     }
 

@@ -153,11 +153,17 @@ impl Queue for RabbitMqQueue {
     }
 
     async fn publish(&self, messages: Vec<RowMessage>) -> Result<Vec<RowKey>, QueueError> {
-        let trace = (self.config.trace_headers)();
         let queue = &self.topology.work;
+        // Their spans last until all are confirmed, or are not.
+        let mut sending = Vec::new();
         let outgoing: Vec<_> = messages
             .into_iter()
-            .map(|message| Outgoing { queue: queue.clone(), message, trace: trace.clone() })
+            .map(|message| {
+                let mut begun = (self.config.sending)(&message, "rabbitmq", queue);
+                let trace = std::mem::take(&mut begun.headers);
+                sending.push(begun);
+                Outgoing { queue: queue.clone(), message, trace }
+            })
             .collect();
         let confirmed = self.publisher.publish(&outgoing).await.map_err(|fault| fault.while_to("publish"))?;
         let kept = outgoing.iter().zip(confirmed).filter(|(_, confirmed)| *confirmed);

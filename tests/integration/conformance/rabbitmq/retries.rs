@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::queue::{Channel, Depth, Settle};
+use shared::traces::Sending;
 use tests::conformance::queue::{message, test_config};
 use tests::services::Vhost;
 
@@ -146,7 +147,7 @@ async fn a_retry_that_cannot_be_carried_waits_here() {
 async fn a_retry_carries_its_trace_and_nothing_of_its_deaths() {
     let vhost = Vhost::new().await;
     let mut config = test_config(vhost.url());
-    config.trace_headers = test_trace;
+    config.sending = |_, _, _| Sending::with(test_trace());
     let queue = queue_with(config);
     publish(&queue, 0..1).await;
     let (mut work, mut dead) =
