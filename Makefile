@@ -13,7 +13,7 @@ demo:
 
 # The same night on a cluster: a private RabbitMQ and Postgres, the simulators, three workers and a producer.
 demo-cluster: services
-	cargo build --release --locked -p producer -p worker -p tests --bins --no-default-features
+	cargo build --release --locked -p producer -p worker -p tests --bins --no-default-features --features producer/cluster,worker/cluster
 	@status=0; target/release/demo-cluster || status=$$?; \
 	if [ $$status -eq 3 ]; then \
 	  echo "That was exit status 3: finished, with dead letters to look at. The demo's night holds a few by design."; \
