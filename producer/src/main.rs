@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser as _};
-use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, Tuning, Until, command, manual, program};
+use producer::flags::{Cli, Command, Export, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, Tuning, Until, command, export, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
 use shared::ledger::postgres::is_away;
@@ -50,6 +50,7 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         None => {
             let until = if cli.extra.detach { Until::Published } else { Until::Closed };
@@ -125,6 +126,22 @@ async fn prune(settings: &Settings, output: Output) -> Status {
             connected.close().await;
             status
         }
+        Err(error) => fail(&error),
+    }
+}
+
+/// Answers an auditor.
+async fn answer(settings: &Settings, export: &Export) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    let acting = async || match cluster.connect(Clock::system()).await {
+        Ok(connected) => Ok(connected.backing.ledger.clone()),
+        Err(error) => Err(fail(&error)),
+    };
+    match cluster.look() {
+        Ok(ledger) => export::run(&ledger, acting, cluster.keys(), settings, export).await,
         Err(error) => fail(&error),
     }
 }

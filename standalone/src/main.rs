@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser as _};
 use dashboard::Dashboard;
-use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, command, manual, program};
+use producer::flags::{Cli, Command, Export, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, command, export, manual, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
+use shared::data_key::DataKeys;
 use shared::ledger::sqlite::SqliteLedger;
-use shared::ledger::{LedgerError, LedgerView as _};
+use shared::ledger::{Ledger, LedgerError, LedgerView as _};
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::{BadSettings, Settings};
 use shared::signals::{DRAIN, Signals};
@@ -69,6 +70,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
@@ -196,20 +198,36 @@ async fn prune(settings: &Settings, output: Output) -> Status {
     }
 }
 
-/// Prints a list.
-async fn look(settings: &Settings, command: &Look) -> Status {
+/// The ledger to look at, and the keys of what is sealed in it.
+async fn looked_at(settings: &Settings) -> Result<(PathBuf, SqliteLedger, DataKeys), Status> {
     let prepared = async {
         let path = existing(settings)?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };
-    let (path, keys) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(problem) => return refuse([problem]),
-    };
-    let clock = Clock::system();
-    match SqliteLedger::look(&path, clock.clone()) {
-        Ok(ledger) => program::look(&ledger, &keys, settings, &clock, command).await,
-        Err(error) => fail(&error),
+    let (path, keys) = prepared.await.map_err(|problem| refuse([problem]))?;
+    let ledger = SqliteLedger::look(&path, Clock::system()).map_err(|error| fail(&error))?;
+    Ok((path, ledger, keys))
+}
+
+/// Answers an auditor.
+async fn answer(settings: &Settings, export: &Export) -> Status {
+    match looked_at(settings).await {
+        Ok((path, ledger, keys)) => {
+            let acting = async || {
+                let ledger = open(&path, &Clock::system()).await?;
+                Ok(Arc::new(ledger) as Arc<dyn Ledger>)
+            };
+            export::run(&ledger, acting, &keys, settings, export).await
+        }
+        Err(status) => status,
+    }
+}
+
+/// Prints a list.
+async fn look(settings: &Settings, command: &Look) -> Status {
+    match looked_at(settings).await {
+        Ok((_, ledger, keys)) => program::look(&ledger, &keys, settings, &Clock::system(), command).await,
+        Err(status) => status,
     }
 }

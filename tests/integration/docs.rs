@@ -23,8 +23,14 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "docs/state-machine.md", "docs/data-model.md", "docs/decisions.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/state-machine.md",
+    "docs/data-model.md",
+    "docs/decisions.md",
+    "docs/privacy.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace").to_owned()

@@ -6,5 +6,4 @@ mod conformance;
 mod docs;
 mod night;
 mod process;
-#[cfg(feature = "otlp")]
 mod traces;

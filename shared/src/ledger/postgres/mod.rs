@@ -23,6 +23,7 @@ mod convert;
 mod counts;
 mod due;
 mod fleet;
+mod handled;
 mod history;
 mod intents;
 mod lock;

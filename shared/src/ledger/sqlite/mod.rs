@@ -13,6 +13,7 @@ mod counts;
 mod due;
 mod file;
 mod fleet;
+mod handled;
 mod history;
 mod outbox;
 mod pages;
