@@ -37,6 +37,10 @@ struct StandaloneFlags {
     /// Everything it makes is in ./demo-night. Example: --demo
     #[arg(long, conflicts_with_all = ["date", "due", "from", "file", "resume", "replay_dlq"])]
     demo: bool,
+    /// Write a copy of the database into a new file and end; also beside a running night. The data key is not in it.
+    /// Example: --backup /backup/nightly-sync-2026-11-24.db
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    backup: Option<PathBuf>,
     /// Serve the page on DASHBOARD_ADDR until stopped. Alone it runs nothing; with --demo, or with a date, the page stays
     /// up after the night. Example: --serve
     #[arg(long)]
@@ -72,6 +76,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Some(Task::Prune { output }) => prune(&settings, output).await,
         Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
+        None if let Some(to) = &cli.extra.backup => back_up(&settings, to).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
     }
@@ -183,6 +188,22 @@ fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
     }
     let problem = format!("there is no database at {}; nothing ran yet", path.display());
     Err(BadSettings::of("DATABASE_URL", problem))
+}
+
+/// Copies the database.
+async fn back_up(settings: &Settings, to: &Path) -> Status {
+    let path = match existing(settings) {
+        Ok(path) => path,
+        Err(problem) => return refuse([problem]),
+    };
+    let copied = async { SqliteLedger::look(&path, Clock::system())?.backup(to).await };
+    match copied.await {
+        Ok(()) => {
+            tracing::info!(file = %to.display(), "the database is backed up; the data key is not in it");
+            Status::Done
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 /// Deletes what is old.

@@ -18,18 +18,21 @@ struct ProgramFlags {
     #[arg(long)]
     demo: bool,
     #[arg(long)]
+    backup: bool,
+    #[arg(long)]
     serve: bool,
     #[arg(long)]
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
     "docs/data-model.md",
     "docs/decisions.md",
     "docs/privacy.md",
+    "docs/backup.md",
 ];
 
 fn root() -> PathBuf {

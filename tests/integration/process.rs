@@ -1,6 +1,7 @@
 //! `standalone` and `simulators` as an operator starts them: exit statuses, standard output, signals, `kill -9`,
 //! files, lists, a terminal, and a FHIR server nobody here wrote.
 
+mod backups;
 mod dates;
 mod exports;
 mod files;

@@ -7,6 +7,7 @@
 //! WAL with `synchronous=FULL`: a commit is on disk before it is answered
 //! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
+mod backup;
 mod claims;
 mod convert;
 mod counts;
