@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins others services browser pictures
+.PHONY: demo demo-cluster test test-all lint fmt bins others services browser pictures install
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -56,3 +56,21 @@ browser:
 # The pictures of the pages in docs/pictures, taken anew.
 pictures: bins browser
 	cargo run --locked -p tests --bin pictures
+
+# `standalone` with its systemd units, after `cargo build --release --locked -p standalone`. DESTDIR is put before every
+# path, for packages. What has to be done then: docs/deploying.md.
+PREFIX ?= /usr/local
+STANDALONE ?= target/release/standalone
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+install:
+	@test -x $(STANDALONE) || { echo "$(STANDALONE) is not there: cargo build --release --locked -p standalone" >&2; exit 1; }
+	install -D -m 0755 $(STANDALONE) $(DESTDIR)$(PREFIX)/bin/standalone
+	install -d -m 0755 $(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)/etc/nightly-sync
+	install -d -m 0700 $(DESTDIR)/etc/nightly-sync/credentials
+	install -m 0644 deploy/systemd/nightly-sync.timer deploy/systemd/nightly-sync-resume.timer $(UNITS)
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' deploy/systemd/nightly-sync.service >$(UNITS)/nightly-sync.service
+	sed -f deploy/systemd/resume.sed $(UNITS)/nightly-sync.service >$(UNITS)/nightly-sync-resume.service
+	chmod 0644 $(UNITS)/nightly-sync.service $(UNITS)/nightly-sync-resume.service
+	install -m 0644 deploy/systemd/nightly-sync.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/nightly-sync.conf
+	@test -e $(DESTDIR)/etc/nightly-sync/environment || \
+	  install -m 0644 deploy/systemd/environment.example $(DESTDIR)/etc/nightly-sync/environment
