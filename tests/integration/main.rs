@@ -3,6 +3,7 @@
 mod browser;
 mod cluster;
 mod conformance;
+mod deploy;
 mod docs;
 mod night;
 mod process;
