@@ -11,7 +11,7 @@ mod claims;
 mod convert;
 mod counts;
 mod due;
-mod file;
+pub(crate) mod file;
 mod fleet;
 mod history;
 mod outbox;
