@@ -174,7 +174,10 @@ fn missing(what: &str) -> SourceError {
     SourceError::Setting { variable, problem: problem.to_owned() }
 }
 
-async fn with_credentials(config: &GoogleConfig, credentials: &SecretRef) -> Result<GoogleConfig, SourceError> {
+async fn with_credentials(
+    config: &GoogleConfig,
+    credentials: &SecretRef,
+) -> Result<GoogleConfig, SourceError> {
     let resolved = credentials.resolve().await;
     let credentials =
         resolved.map_err(|error| SourceError::Credentials { explanation: error_chain(&error) })?;

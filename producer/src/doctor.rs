@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::doctor::{ANSWER, Findings, Subject};
-use shared::domain::{Cell, DateOrder, Reason, Reading, RowRules, RunDate, SourceRow};
+use shared::domain::{Cell, DateOrder, Reading, Reason, RowRules, RunDate, SourceRow};
 use shared::retry::RetryPolicy;
 use shared::settings::Settings;
 
@@ -34,7 +34,8 @@ pub async fn examine(subject: Arc<Subject>, findings: Findings) {
     };
     // Once: somebody waits for the answer.
     config.request_timeout = ANSWER;
-    config.retry = RetryPolicy { first: Duration::ZERO, max: Duration::ZERO, max_attempts: 1 };
+    let wait = Duration::from_secs(1);
+    config.retry = RetryPolicy { first: wait, max: wait, max_attempts: 1 };
     config.quota_patience = Duration::ZERO;
     config.rows_per_request = ROWS;
     let mut seen = look::Seen::default();
@@ -81,7 +82,9 @@ fn wrong(step: look::Step, error: &SourceError, findings: &Findings) {
         },
     };
     let hint = match error {
-        SourceError::Unreachable { .. } => "; check SHEETS_URL, HTTPS_PROXY, CA_FILE and firewalls in between",
+        SourceError::Unreachable { .. } => {
+            "; check SHEETS_URL, HTTPS_PROXY, CA_FILE and firewalls in between"
+        }
         _ => "",
     };
     findings.wrong(check, format!("{}{hint}", said(error)));
@@ -91,37 +94,72 @@ fn wrong(step: look::Step, error: &SourceError, findings: &Findings) {
 /// is a setting, or a column that is not the date's.
 fn of_dates(rows: &[SourceRow], settings: &Settings, findings: &Findings) {
     const CHECK: &str = "sheet.dates";
-    let filled: Vec<_> = rows.iter().filter(|row| row.updated != Cell::Empty).collect();
-    let Ok(any_date) = "2000-01-01".parse::<RunDate>() else { return };
-    let unreadable = |order: DateOrder| -> Vec<u32> {
-        let rules = RowRules { run_date: any_date, zone: settings.zone.clone(), date_order: order };
-        let is_unreadable = |row: &&&SourceRow| {
-            matches!(rules.read(row), Reading::Rejected(rejection) if rejection.reason == Reason::DateUnreadable)
-        };
-        filled.iter().filter(is_unreadable).map(|row| row.sheet_row).collect()
-    };
     let (order, column) = (settings.sheet.date_order, &settings.sheet.column_updated);
-    let bad = unreadable(order);
+    let filled: Vec<_> = rows.iter().filter(|row| row.updated != Cell::Empty).collect();
+    if filled.is_empty() && !rows.is_empty() {
+        let problem = format!(
+            "there are rows, and none has anything in {column:?}; name the column of the dates (SHEET_COLUMN_UPDATED)"
+        );
+        return findings.wrong(CHECK, problem);
+    }
+    let otherwise: Vec<u32> =
+        ordered(&filled).filter(|(_, told)| *told != order).map(|(row, _)| row).collect();
+    if !otherwise.is_empty() && ordered(&filled).all(|(_, told)| told != order) {
+        let (other, first) = match order {
+            DateOrder::Dmy => (DateOrder::Mdy, "month"),
+            DateOrder::Mdy => (DateOrder::Dmy, "day"),
+        };
+        let problem = format!(
+            "the {first} comes first (rows {}), so that 03/04 would be read the wrong way round; set \
+             SHEET_DATE_ORDER={other}",
+            named(&otherwise)
+        );
+        return findings.wrong(CHECK, problem);
+    }
+    let bad = unreadable(&filled, settings);
     let (count, all) = (bad.len(), filled.len());
-    let named = bad.iter().take(NAMED).map(u32::to_string).collect::<Vec<_>>().join(", ");
-    let other = if order == DateOrder::Dmy { DateOrder::Mdy } else { DateOrder::Dmy };
     if count == 0 {
         findings.ok(CHECK, format!("{all} dates in the first {ROWS} rows can be read"));
-    } else if unreadable(other).len() < count {
-        let problem = format!(
-            "{count} of {all} dates cannot be read (rows {named}), and fewer if the {}: set SHEET_DATE_ORDER={other}",
-            if other == DateOrder::Mdy { "month comes first" } else { "day comes first" }
-        );
-        findings.wrong(CHECK, problem);
     } else if count * 2 > all {
         let problem = format!(
-            "{count} of {all} dates cannot be read (rows {named}); format the column {column:?} as dates, or name the \
-             right one (SHEET_COLUMN_UPDATED)"
+            "{count} of {all} dates cannot be read (rows {}); format {column:?} as dates, or name the right column \
+             (SHEET_COLUMN_UPDATED)",
+            named(&bad)
         );
         findings.wrong(CHECK, problem);
     } else {
-        findings.ok(CHECK, format!("{count} of {all} dates cannot be read (rows {named}); those rows will be rejected"));
+        let text = format!(
+            "{count} of {all} dates cannot be read (rows {}); those rows will be rejected",
+            named(&bad)
+        );
+        findings.ok(CHECK, text);
     }
+}
+
+fn named(rows: &[u32]) -> String {
+    let first = rows.iter().take(NAMED).map(u32::to_string).collect::<Vec<_>>().join(", ");
+    if rows.len() > NAMED { format!("{first}, …") } else { first }
+}
+
+fn unreadable(rows: &[&SourceRow], settings: &Settings) -> Vec<u32> {
+    // Any date will do: a row of another is read, too.
+    let Ok(run_date) = "2000-01-01".parse::<RunDate>() else { return Vec::new() };
+    let rules = RowRules { run_date, zone: settings.zone.clone(), date_order: settings.sheet.date_order };
+    let is_unreadable = |row: &&&SourceRow| matches!(rules.read(row), Reading::Rejected(rejection) if rejection.reason == Reason::DateUnreadable);
+    rows.iter().filter(is_unreadable).map(|row| row.sheet_row).collect()
+}
+
+/// The rows whose date tells by itself in which order it was typed: one of its first two numbers is no month.
+fn ordered<'a>(rows: &'a [&SourceRow]) -> impl Iterator<Item = (u32, DateOrder)> + 'a {
+    rows.iter().filter_map(|row| {
+        let Cell::Text(text) = &row.updated else { return None };
+        let mut numbers = text.trim().split(['/', '-', '.']).map(|part| part.trim().parse::<u32>().ok());
+        match (numbers.next()??, numbers.next()??, numbers.next()??) {
+            (13..=31, 1..=12, _) => Some((row.sheet_row, DateOrder::Dmy)),
+            (1..=12, 13..=31, _) => Some((row.sheet_row, DateOrder::Mdy)),
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]

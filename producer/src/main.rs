@@ -8,7 +8,9 @@ use producer::flags::{Cli, Command, DoctorOutput, Look, Output, RunFlags, Task};
 use producer::{ConfiguredSources, Tuning, Until, command, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
-use shared::doctor::{self, Findings, Side, Subject, addresses, clock, postgres, rabbitmq, settings, webhook};
+use shared::doctor::{
+    self, Findings, Side, Subject, addresses, clock, postgres, rabbitmq, settings, webhook,
+};
 use shared::ledger::postgres::is_away;
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::Settings;
@@ -137,7 +139,7 @@ async fn prune(settings: &Settings, output: Output) -> Status {
 async fn doctor(output: DoctorOutput) -> Status {
     let (subject, clock) = (Arc::new(Subject::from_env()), Clock::system());
     let sides = vec![
-        Side::begin("settings", |findings| settings::examine(subject.clone(), findings)),
+        Side::begin("settings", |findings| settings::examine_of_cluster(subject.clone(), findings)),
         Side::begin("clock", |findings| clock::examine(subject.clone(), clock.clone(), findings)),
         Side::begin("sheet", |findings| producer::doctor::examine(subject.clone(), findings)),
         Side::begin("fhir", |findings| fhir(subject.clone(), clock.clone(), findings)),
@@ -151,7 +153,8 @@ async fn doctor(output: DoctorOutput) -> Status {
 
 /// The FHIR server is the workers'; here it may be unknown.
 async fn fhir(subject: Arc<Subject>, clock: Clock, findings: Findings) {
-    if subject.settings.fhir.url.is_none() && !subject.errors.iter().any(|error| error.variable == "FHIR_URL") {
+    if subject.settings.fhir.url.is_none() && !subject.errors.iter().any(|error| error.variable == "FHIR_URL")
+    {
         let why = "FHIR_URL is not set here, and only workers need it; run this once with their settings too";
         return findings.skipped("fhir", why);
     }

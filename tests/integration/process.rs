@@ -2,6 +2,7 @@
 //! files, lists, a terminal, and a FHIR server nobody here wrote.
 
 mod dates;
+mod doctor;
 mod files;
 mod gspread;
 mod interrupted;

@@ -8,6 +8,7 @@ use shared::clock::Clock;
 use shared::doctor::{ANSWER, Findings, Subject};
 use shared::error_chain;
 use shared::settings::{AuthKind, FhirBatch, FhirSettings, FhirWrite};
+use tokio::time::timeout;
 
 use crate::composition::Fhir;
 use crate::fhir::{Canary, Failure, FhirClient, Transient};
@@ -17,6 +18,15 @@ pub async fn examine(subject: Arc<Subject>, clock: Clock, findings: Findings) {
     if subject.holds_up(&findings, "fhir", &["FHIR_"]) {
         return;
     }
+    for (variable, secret) in
+        [("FHIR_API_KEY", &subject.settings.fhir.api_key), ("FHIR_TOKEN", &subject.settings.fhir.token)]
+    {
+        if let Some(secret) = secret
+            && !matches!(timeout(ANSWER, secret.resolve()).await, Ok(Ok(_)))
+        {
+            return findings.skipped("fhir", format!("not checked until {variable} can be read"));
+        }
+    }
     let mut settings = subject.settings.clone();
     settings.fhir.timeout = settings.fhir.timeout.min(ANSWER);
     let Fhir { client, credentials } = match Fhir::prepare(&settings, &clock).await {
@@ -25,8 +35,10 @@ pub async fn examine(subject: Arc<Subject>, clock: Clock, findings: Findings) {
     };
     let fhir = &settings.fhir;
     let statement = client.metadata().await;
-    if let Err(failure @ (Failure::Transient { kind: Transient::Unreachable | Transient::Timeout, .. }
-    | Failure::Throttled { .. })) = &statement
+    if let Err(
+        failure @ (Failure::Transient { kind: Transient::Unreachable | Transient::Timeout, .. }
+        | Failure::Throttled { .. }),
+    ) = &statement
     {
         return unreachable(failure, &findings);
     }
@@ -55,7 +67,9 @@ pub async fn examine(subject: Arc<Subject>, clock: Clock, findings: Findings) {
 
 fn reached(fhir: &FhirSettings) -> &'static str {
     match &fhir.url {
-        Some(url) if url.starts_with("http:") => "it answers; without TLS, so whoever is in between reads NIKs",
+        Some(url) if url.starts_with("http:") => {
+            "it answers; without TLS, so whoever is in between reads NIKs"
+        }
         _ => "it answers, and its certificate is trusted",
     }
 }
@@ -65,6 +79,9 @@ fn unreachable(failure: &Failure, findings: &Findings) {
     let lower = said.to_lowercase();
     if matches!(failure, Failure::Throttled { .. }) {
         findings.wrong("fhir.reach", format!("{said}; ask again later"));
+    } else if lower.contains("corrupt message") {
+        let problem = "what answers there speaks no TLS; is it http:// instead of https://, or another port?";
+        findings.wrong("fhir.tls", format!("{problem} ({said})"));
     } else if ["certificate", "unknownissuer", "tls"].iter().any(|word| lower.contains(word)) {
         let problem = "TLS fails; name the authority that signed its certificate with CA_FILE, and use the host name \
                        that the certificate bears";
@@ -107,7 +124,8 @@ async fn search(client: &FhirClient, variables: &str, findings: &Findings) -> bo
             false
         }
         Err(failure) => {
-            findings.wrong("fhir.search", format!("{}; ask its owner to look at its log", error_chain(&failure)));
+            findings
+                .wrong("fhir.search", format!("{}; ask its owner to look at its log", error_chain(&failure)));
             false
         }
     }
@@ -116,10 +134,14 @@ async fn search(client: &FhirClient, variables: &str, findings: &Findings) -> bo
 fn without_statement(failure: &Failure, fhir: &FhirSettings, findings: &Findings) {
     let said = error_chain(failure);
     if fhir.write == FhirWrite::Auto || fhir.batch == FhirBatch::Auto {
-        let problem = "FHIR_WRITE or FHIR_BATCH says auto, and the CapabilityStatement cannot be read; set put and off";
+        let problem =
+            "FHIR_WRITE or FHIR_BATCH says auto, and the CapabilityStatement cannot be read; set put and off";
         findings.wrong("fhir.capabilities", format!("{problem} ({said})"));
     } else {
-        findings.skipped("fhir.capabilities", format!("the CapabilityStatement cannot be read, nor is it needed ({said})"));
+        findings.skipped(
+            "fhir.capabilities",
+            format!("the CapabilityStatement cannot be read, nor is it needed ({said})"),
+        );
     }
 }
 
@@ -132,7 +154,8 @@ fn of_statement(statement: &Value, fhir: &FhirSettings, findings: &Findings) {
         return findings.wrong("fhir.capabilities", problem);
     }
     if !version.starts_with('4') {
-        let problem = format!("it speaks FHIR {version:?}; R4 (4.0.1) is needed: name the R4 base URL with FHIR_URL");
+        let problem =
+            format!("it speaks FHIR {version:?}; R4 (4.0.1) is needed: name the R4 base URL with FHIR_URL");
         return findings.wrong("fhir.capabilities", problem);
     }
     let Some(patient) = patient_of(statement) else {
@@ -143,11 +166,14 @@ fn of_statement(statement: &Value, fhir: &FhirSettings, findings: &Findings) {
     let declares = |code: &str| has_code(&patient["interaction"], code);
     let by_patch = fhir.write == FhirWrite::Patch;
     let patches = declares("patch")
-        && statement["patchFormat"].as_array().is_some_and(|formats| {
-            formats.iter().any(|format| format == "application/json-patch+json")
-        });
+        && statement["patchFormat"]
+            .as_array()
+            .is_some_and(|formats| formats.iter().any(|format| format == "application/json-patch+json"));
     if by_patch && !patches {
-        findings.wrong("fhir.update", "FHIR_WRITE=patch, and it declares no JSON Patch of Patients; set FHIR_WRITE=put");
+        findings.wrong(
+            "fhir.update",
+            "FHIR_WRITE=patch, and it declares no JSON Patch of Patients; set FHIR_WRITE=put",
+        );
     } else if !by_patch && !declares("update") {
         let problem = "it declares no update of Patients; have its owner allow it to these credentials, nothing can be written else";
         findings.wrong("fhir.update", problem);
@@ -156,13 +182,19 @@ fn of_statement(statement: &Value, fhir: &FhirSettings, findings: &Findings) {
         findings.wrong("fhir.update", problem);
     } else {
         let how = if by_patch || (fhir.write == FhirWrite::Auto && patches) { "JSON Patch" } else { "PUT" };
-        findings.ok("fhir.update", format!("it declares the update of Patients, by {how}; nothing was written to try"));
+        findings.ok(
+            "fhir.update",
+            format!("it declares the update of Patients, by {how}; nothing was written to try"),
+        );
     }
     let batches = servers(statement).any(|rest| has_code(&rest["interaction"], "batch"));
     if fhir.batch == FhirBatch::On && !batches {
         findings.wrong("fhir.batch", "FHIR_BATCH=on, and it declares no batches; set FHIR_BATCH=off");
     } else if fhir.batch != FhirBatch::Off {
-        findings.ok("fhir.batch", if batches { "it declares batches" } else { "it declares none, so none are sent" });
+        findings.ok(
+            "fhir.batch",
+            if batches { "it declares batches" } else { "it declares none, so none are sent" },
+        );
     }
 }
 
@@ -186,11 +218,14 @@ async fn of_system(client: &FhirClient, fhir: &FhirSettings, findings: &Findings
     let system = &fhir.identifier_system;
     match client.count_of_system().await {
         Ok(Some(0)) => {
-            let problem = format!("no Patient has an identifier of {system}; ask the server's owner for the system of the NIK");
+            let problem = format!(
+                "no Patient has an identifier of {system}; ask the server's owner for the system of the NIK"
+            );
             findings.wrong(CHECK, format!("{problem} (FHIR_IDENTIFIER_SYSTEM)"));
         }
         Ok(Some(_)) => findings.ok(CHECK, format!("there are Patients with an identifier of {system}")),
-        Ok(None) => findings.skipped(CHECK, format!("it does not tell how many Patients have an identifier of {system}")),
+        Ok(None) => findings
+            .skipped(CHECK, format!("it does not tell how many Patients have an identifier of {system}")),
         Err(failure) => findings.skipped(CHECK, format!("it does not tell ({})", error_chain(&failure))),
     }
 }

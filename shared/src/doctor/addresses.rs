@@ -56,7 +56,9 @@ async fn listen(check: &str, address: SocketAddr, path: &str, ours: &str, findin
             }
             "another program listens there; choose another port"
         }
-        ErrorKind::AddrNotAvailable => "this machine has no such address; choose one of its own, or 127.0.0.1",
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one of its own, or 127.0.0.1"
+        }
         ErrorKind::PermissionDenied => "this user may not listen on that port; choose one above 1023",
         _ => "it cannot be listened on; choose another",
     };

@@ -29,7 +29,8 @@ fn of_clock(now: Timestamp, zone: &TimeZone, findings: &Findings) {
         findings.wrong("clock", problem);
         return;
     }
-    findings.ok("clock", format!("it is {shown} in {name} (RUN_TIMEZONE); a start now takes {}", here.date()));
+    findings
+        .ok("clock", format!("it is {shown} in {name} (RUN_TIMEZONE); a start now takes {}", here.date()));
 }
 
 #[cfg(test)]

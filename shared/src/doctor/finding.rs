@@ -75,7 +75,11 @@ impl Findings {
                     self.wrong(variable, text);
                 }
             }
-            _ => self.wrong(check, &problem.0),
+            _ => {
+                let first = problem.0.split(' ').next().unwrap_or_default();
+                let is_variable = first.contains('_') && first.chars().all(named);
+                self.wrong(if is_variable { first } else { check }, &problem.0);
+            }
         }
     }
 
@@ -120,11 +124,13 @@ mod tests {
     fn a_bad_setting_goes_under_its_own_name() {
         let findings = Findings::default();
         findings.bad_setting("sheet", &BadSettings("SHEET_ID, GOOGLE_CREDENTIALS: not set; needed".into()));
+        findings.bad_setting("fhir", &BadSettings("FHIR_API_KEY holds a line break".into()));
         findings.bad_setting("fhir", &BadSettings("the HTTP client cannot be set up: no roots".into()));
         let found: Vec<_> = findings.take().into_iter().map(|found| (found.check, found.text)).collect();
         let expected = [
             ("SHEET_ID", "not set; needed"),
             ("GOOGLE_CREDENTIALS", "not set; needed"),
+            ("FHIR_API_KEY", "FHIR_API_KEY holds a line break"),
             ("fhir", "the HTTP client cannot be set up: no roots"),
         ];
         assert_eq!(found, expected.map(|(check, text)| (check.to_owned(), text.to_owned())));

@@ -62,7 +62,8 @@ impl Side {
             Ok(Err(_)) => self.findings.wrong(self.name, "the check itself failed; please report this"),
             Err(_) => {
                 self.examination.abort();
-                let problem = format!("no answer within {} s; see that it is up and reachable", LONGEST.as_secs());
+                let problem =
+                    format!("no answer within {} s; see that it is up and reachable", LONGEST.as_secs());
                 self.findings.wrong(self.name, problem);
             }
         }
@@ -75,12 +76,13 @@ impl Side {
 pub async fn tell(sides: Vec<Side>, json: bool) -> Status {
     let mut findings: Vec<Finding> = Vec::new();
     for side in sides {
-        for finding in side.end().await {
-            // Two sides may meet the same bad setting, such as CA_FILE.
-            if !findings.iter().any(|told| told.check == finding.check && told.text == finding.text) {
-                findings.push(finding);
-            }
-        }
+        let of_side = side.end().await;
+        // Two sides may meet the same bad setting, such as CA_FILE: once is enough.
+        let is_told = |found: &Finding| {
+            findings.iter().any(|told| told.check == found.check && told.verdict == Verdict::Wrong)
+        };
+        let news: Vec<_> = of_side.into_iter().filter(|found| !is_told(found)).collect();
+        findings.extend(news);
     }
     let mut text = String::new();
     for finding in &findings {
@@ -90,5 +92,9 @@ pub async fn tell(sides: Vec<Side>, json: bool) -> Status {
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         return fail(&error);
     }
-    if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) { Status::Stopped } else { Status::Done }
+    if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
+        Status::Stopped
+    } else {
+        Status::Done
+    }
 }

@@ -42,8 +42,11 @@ pub async fn examine(subject: Arc<Subject>, clock: Clock, findings: Findings) {
     findings.ok("database.reach", "it answers and lets us in");
     match timeout(ANSWER, questions(&client, &clock, &findings)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => findings.wrong("database.questions", format!("it refuses to tell: {}", error_chain(&error))),
-        Err(_) => findings.wrong("database.questions", "no answer to simple questions; look at its load and its locks"),
+        Ok(Err(error)) => {
+            findings.wrong("database.questions", format!("it refuses to tell: {}", error_chain(&error)))
+        }
+        Err(_) => findings
+            .wrong("database.questions", "no answer to simple questions; look at its load and its locks"),
     }
 }
 
@@ -72,7 +75,8 @@ async fn questions(client: &Client, clock: &Clock, findings: &Findings) -> Resul
     let is = |index: usize| column(index).as_deref() == Some("t");
     of_version(column(0).as_deref().unwrap_or_default(), findings);
     if is(1) {
-        let problem = "it takes no writes: a standby, or read-only by default; name the primary in DATABASE_URL";
+        let problem =
+            "it takes no writes: a standby, or read-only by default; name the primary in DATABASE_URL";
         findings.wrong("database.writable", problem);
     } else if column(2).as_deref() == Some("off") {
         let problem = "synchronous_commit is off, so that a crash loses what was recorded; ALTER ROLE … SET \
@@ -93,7 +97,8 @@ async fn questions(client: &Client, clock: &Clock, findings: &Findings) -> Resul
 fn of_version(number: &str, findings: &Findings) {
     let major = number.parse::<u32>().unwrap_or_default() / 10_000;
     if major < OLDEST {
-        findings.wrong("database.version", format!("Postgres {major} is too old; {OLDEST} or newer is needed"));
+        findings
+            .wrong("database.version", format!("Postgres {major} is too old; {OLDEST} or newer is needed"));
     } else {
         findings.ok("database.version", format!("Postgres {major}"));
     }
@@ -120,7 +125,8 @@ async fn of_tables(client: &Client, schema: &str, creates: bool, findings: &Find
         return Ok(());
     }
     let names = tables().iter().map(|name| format!("to_regclass('{name}')")).collect::<Vec<_>>().join(", ");
-    let lacking = ["SELECT", "INSERT", "UPDATE", "DELETE"].map(|right| format!("NOT has_table_privilege(oid, '{right}')"));
+    let lacking = ["SELECT", "INSERT", "UPDATE", "DELETE"]
+        .map(|right| format!("NOT has_table_privilege(oid, '{right}')"));
     let asked = format!(
         "SELECT relname FROM pg_class WHERE oid = ANY (ARRAY[{names}]::oid[]) AND ({}) ORDER BY relname",
         lacking.join(" OR ")

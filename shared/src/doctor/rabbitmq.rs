@@ -51,12 +51,15 @@ async fn of_version(config: &RabbitMqConfig, findings: &Findings) -> bool {
             true
         }
         Ok(None) => {
-            let problem = "who answers is no RabbitMQ; check host and port in AMQP_URL (5672, or 5671 for amqps)";
+            let problem =
+                "who answers is no RabbitMQ; check host and port in AMQP_URL (5672, or 5671 for amqps)";
             findings.wrong("queue.reach", problem);
             false
         }
         Err(error) => {
-            let problem = format!("it cannot be reached; check host and port in AMQP_URL, CA_FILE on amqps, and that it runs ({error})");
+            let problem = format!(
+                "it cannot be reached; check host and port in AMQP_URL, CA_FILE on amqps, and that it runs ({error})"
+            );
             findings.wrong("queue.reach", problem);
             false
         }
@@ -79,7 +82,8 @@ fn refused(fault: &RabbitMqError, findings: &Findings) {
     if said.contains("ACCESS_REFUSED") || said.contains("ACCESS-REFUSED") {
         findings.wrong("queue.login", format!("user or password is refused; mend AMQP_URL ({said})"));
     } else if said.contains("NOT_ALLOWED") || said.contains("NOT-ALLOWED") {
-        let problem = "the vhost is not there, or not for this user; make it and set permissions, or mend AMQP_URL";
+        let problem =
+            "the vhost is not there, or not for this user; make it and set permissions, or mend AMQP_URL";
         findings.wrong("queue.vhost", format!("{problem} ({said})"));
     } else {
         findings.wrong("queue.login", format!("it does not let us in; check AMQP_URL ({said})"));
@@ -110,7 +114,10 @@ async fn of_queues(look: &Look, prefix: &str, findings: &Findings) -> Result<(),
         );
         findings.wrong("queue.arguments", problem);
     } else if absent > 0 {
-        let text = format!("{absent} of the {} queues {prefix}.… are not there yet; the first start makes them", queues.len());
+        let text = format!(
+            "{absent} of the {} queues {prefix}.… are not there yet; the first start makes them",
+            queues.len()
+        );
         findings.ok("queue.arguments", text);
     } else {
         findings.ok("queue.arguments", format!("the {} queues {prefix}.… are as we make them", queues.len()));
@@ -133,9 +140,12 @@ mod tests {
 
     #[test]
     fn a_broker_that_is_too_old_is_found() {
-        for (version, verdict) in
-            [("3.8.9", Verdict::Wrong), ("3.10.8", Verdict::Ok), ("4.0.1", Verdict::Ok), ("?", Verdict::Wrong)]
-        {
+        for (version, verdict) in [
+            ("3.8.9", Verdict::Wrong),
+            ("3.10.8", Verdict::Ok),
+            ("4.0.1", Verdict::Ok),
+            ("?", Verdict::Wrong),
+        ] {
             let findings = Findings::default();
             of_number(version, &findings);
             let found = findings.take().remove(0);

@@ -31,8 +31,21 @@ pub async fn examine(subject: Arc<Subject>, findings: Findings) {
                 let problem = error_chain(&error);
                 findings.wrong(variable, format!("{problem}; put the secret there, readable by this user"));
             }
-            Err(_) => findings.wrong(variable, format!("{secret:?} cannot be read within {} s", ANSWER.as_secs())),
+            Err(_) => {
+                findings.wrong(variable, format!("{secret:?} cannot be read within {} s", ANSWER.as_secs()))
+            }
         }
+    }
+}
+
+/// The same, for a program of a cluster: every process of it needs the same key.
+pub async fn examine_of_cluster(subject: Arc<Subject>, findings: Findings) {
+    examine(subject.clone(), findings.clone()).await;
+    if subject.settings.data_key.is_none() && !subject.errors.iter().any(|error| error.variable == "DATA_KEY")
+    {
+        let problem = "not set; make a key (echo \"1:$(head -c 32 /dev/urandom | base64)\"), and give every process of \
+                       the cluster a reference to it such as file:/run/secrets/data-key";
+        findings.wrong("DATA_KEY", problem);
     }
 }
 
@@ -54,7 +67,9 @@ fn exposure(secret: &SecretRef) -> &'static str {
     use std::os::unix::fs::PermissionsExt as _;
     let SecretRef::File(path) = secret else { return "" };
     match std::fs::metadata(path) {
-        Ok(file) if file.permissions().mode() & 0o077 != 0 => ", by others on this machine too (chmod 600 keeps them out)",
+        Ok(file) if file.permissions().mode() & 0o077 != 0 => {
+            ", by others on this machine too (chmod 600 keeps them out)"
+        }
         _ => "",
     }
 }

@@ -24,13 +24,22 @@ fn look(path: &Path, own_key: bool, findings: &Findings) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let at = folder.display();
     if !folder.is_dir() {
-        findings.wrong("database.folder", format!("there is no folder {at} (DATABASE_URL); make it, for this user alone"));
+        findings.wrong(
+            "database.folder",
+            format!("there is no folder {at} (DATABASE_URL); make it, for this user alone"),
+        );
         return;
     }
     if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        findings.wrong("database.folder", format!("this user may not write to {at} (DATABASE_URL); make it the owner"));
+        findings.wrong(
+            "database.folder",
+            format!("this user may not write to {at} (DATABASE_URL); make it the owner"),
+        );
     } else {
-        findings.ok("database.folder", format!("{} can be written to", folder.canonicalize().unwrap_or(folder.into()).display()));
+        findings.ok(
+            "database.folder",
+            format!("{} can be written to", folder.canonicalize().unwrap_or(folder.into()).display()),
+        );
     }
     match statvfs(folder) {
         Ok(disk) => room(free(&disk), &at, findings),
@@ -58,7 +67,8 @@ fn free(disk: &StatVfs) -> u64 {
 fn room(free: u64, at: &dyn std::fmt::Display, findings: &Findings) {
     let megabytes = free >> 20;
     if free < ROOM {
-        findings.wrong("disk", format!("{megabytes} MB are free at {at}; make room, {} MB at least", ROOM >> 20));
+        findings
+            .wrong("disk", format!("{megabytes} MB are free at {at}; make room, {} MB at least", ROOM >> 20));
     } else {
         findings.ok("disk", format!("{megabytes} MB are free where the database is"));
     }
@@ -87,7 +97,10 @@ fn tables(path: &Path, findings: &Findings) {
         Ok(noted) => of_versions(&versions(), &noted, "the next run brings them", findings),
         Err(error) => findings.wrong(
             CHECK,
-            format!("{} is no database that can be read ({error}); name another, or restore a copy", path.display()),
+            format!(
+                "{} is no database that can be read ({error}); name another, or restore a copy",
+                path.display()
+            ),
         ),
     }
 }
@@ -133,9 +146,8 @@ fn noted(path: &Path) -> rusqlite::Result<Vec<(String, String, String)>> {
     }
     let mut asked =
         database.prepare("SELECT version, name, checksum FROM refinery_schema_history ORDER BY version")?;
-    let rows = asked.query_map([], |row| {
-        Ok((row.get::<_, i64>(0)?.to_string(), row.get(1)?, row.get(2)?))
-    })?;
+    let rows =
+        asked.query_map([], |row| Ok((row.get::<_, i64>(0)?.to_string(), row.get(1)?, row.get(2)?)))?;
     rows.collect()
 }
 
@@ -148,7 +160,10 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         Connection::open_with_flags(path, flags)?
     } else {
         let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?
+        Connection::open_with_flags(
+            format!("file:{escaped}?immutable=1"),
+            flags | OpenFlags::SQLITE_OPEN_URI,
+        )?
     };
     database.busy_timeout(super::ANSWER)?;
     Ok(database)
@@ -193,7 +208,8 @@ mod tests {
 
     #[test]
     fn tables_of_another_program_are_told_from_older_ones() {
-        let version = |number: &str, checksum: &str| (number.to_owned(), "ledger".to_owned(), checksum.to_owned());
+        let version =
+            |number: &str, checksum: &str| (number.to_owned(), "ledger".to_owned(), checksum.to_owned());
         let ours = [version("1", "a"), version("2", "b")];
         for (noted, verdict, says) in [
             (&ours[..], Verdict::Ok, "up to date"),

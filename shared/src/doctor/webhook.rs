@@ -12,7 +12,9 @@ pub async fn examine(subject: Arc<Subject>, findings: Findings) {
         return;
     }
     match Webhook::prepare(&subject.settings).await {
-        Ok(None) => findings.skipped(CHECK, "ALERT_WEBHOOK_URL is not set: nobody is told of a night that fails"),
+        Ok(None) => {
+            findings.skipped(CHECK, "ALERT_WEBHOOK_URL is not set: nobody is told of a night that fails")
+        }
         Ok(Some(_)) => findings.ok(CHECK, "its URL can be used; nothing was posted to it"),
         Err(problem) => findings.bad_setting(CHECK, &problem),
     }

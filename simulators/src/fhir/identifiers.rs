@@ -81,12 +81,17 @@ impl IdentifierIndex {
     pub(super) fn of_system(&self, system: &str) -> Vec<u32> {
         let mut slots = Vec::new();
         if system == self.nik_system {
-            self.niks.iter().for_each(|shard| read(shard).values().for_each(|held| held.append_to(&mut slots)));
+            self.niks
+                .iter()
+                .for_each(|shard| read(shard).values().for_each(|held| held.append_to(&mut slots)));
         }
         let key = other_key(system, "");
         for shard in &self.others {
             let shard = read(shard);
-            shard.iter().filter(|(other, _)| other.starts_with(&*key)).for_each(|(_, held)| held.append_to(&mut slots));
+            shard
+                .iter()
+                .filter(|(other, _)| other.starts_with(&*key))
+                .for_each(|(_, held)| held.append_to(&mut slots));
         }
         slots
     }

@@ -60,7 +60,8 @@ pub async fn look(config: &GoogleConfig, seen: &mut Seen) -> Result<(), (Step, S
         return Ok(());
     }
     let range = a1(&layout.tab, (layout.first_column, layout.last_column), (first, last));
-    let values = client.values(&[range]).await.map_err(at(Step::Rows))?.into_iter().next().unwrap_or_default();
+    let values =
+        client.values(&[range]).await.map_err(at(Step::Rows))?.into_iter().next().unwrap_or_default();
     seen.rows = (first..)
         .zip(values)
         .filter(|(_, cells)| !cells.is_empty())

@@ -84,7 +84,8 @@ async fn greeting(config: &RabbitMqConfig) -> std::io::Result<Option<String>> {
         let read = poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut some)).await?;
         greeting.extend_from_slice(&some[..read]);
         // A frame: its type, a channel (2), the length of what follows (4), and one byte behind that.
-        let length = greeting.get(3..7).map(|length| u32::from_be_bytes(length.try_into().expect("four bytes")));
+        let length =
+            greeting.get(3..7).map(|length| u32::from_be_bytes(length.try_into().expect("four bytes")));
         let whole = length.is_some_and(|length| greeting.len() >= 8 + length as usize);
         if read == 0 || whole || greeting.len() > 64 * 1024 {
             return Ok(version_in(&greeting));
@@ -161,8 +162,13 @@ impl Look {
                     // To the default exchange, as we publish; to nobody, so that the broker drops it.
                     Right::Write => {
                         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
-                        channel.basic_publish("".into(), name, options, &[], properties).await?.await.map(drop)
+                        let (options, properties) =
+                            (BasicPublishOptions::default(), BasicProperties::default());
+                        channel
+                            .basic_publish("".into(), name, options, &[], properties)
+                            .await?
+                            .await
+                            .map(drop)
                     }
                 }
             };
