@@ -44,10 +44,10 @@ pub async fn examine(subject: Arc<Subject>, findings: Findings) {
         findings.ok("sheet.credentials", format!("share the sheet, as Viewer, with {address}"));
     }
     if let Some(tabs) = seen.tabs {
-        findings.ok("sheet.share", format!("the spreadsheet can be read ({tabs} tabs)"));
+        findings.ok("sheet.share", format!("the spreadsheet can be read (tabs in it: {tabs})"));
     }
     if let Some(tab) = &seen.tab {
-        findings.ok("sheet.header", format!("the three columns are in row 1 of their range on {tab:?}"));
+        findings.ok("sheet.header", format!("the three columns are found on the tab {tab:?}"));
     }
     match looked {
         Ok(()) if seen.tab.is_none() => {
