@@ -1,6 +1,7 @@
 //! `standalone`: the whole night in one process, on SQLite and an in-process queue.
 
 mod demo;
+mod examination;
 mod serving;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     }
     let task = match cli.command {
         Some(Command::Manual(manual)) => return manual::print::<StandaloneFlags>("standalone", &manual),
+        // Before the settings are read: it looks at those that are right, too.
+        Some(Command::Task(Task::Doctor { output })) => return examination::run(output).await,
         Some(Command::Task(task)) => Some(task),
         None => None,
     };
@@ -77,6 +80,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         None if let Some(to) = &cli.extra.backup => back_up(&settings, to).await,
+        Some(Task::Doctor { output }) => examination::run(output).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
     }

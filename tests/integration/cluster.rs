@@ -6,6 +6,7 @@ mod core_dumps;
 mod dashboard;
 mod dead_letters;
 mod detached;
+mod doctor;
 mod drained;
 mod dying;
 mod killed;

@@ -4,6 +4,7 @@ mod browser;
 mod cluster;
 mod conformance;
 mod docs;
+mod first_night;
 mod night;
 mod process;
 mod traces;

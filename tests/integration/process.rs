@@ -3,6 +3,7 @@
 
 mod backups;
 mod dates;
+mod doctor;
 mod exports;
 mod files;
 mod gspread;

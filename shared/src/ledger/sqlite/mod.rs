@@ -12,7 +12,7 @@ mod claims;
 mod convert;
 mod counts;
 mod due;
-mod file;
+pub(crate) mod file;
 mod fleet;
 mod handled;
 mod history;
