@@ -12,8 +12,9 @@ use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
     Expiring, Fence, Gate, Intent, Ledger, LedgerError, LedgerPages, LedgerSamples, LedgerView,
     LimiterSample, LockAttempt, NewRun, NotedAct, Notice, OpenNotice, Order, Page, Progress, PruneTerms,
-    Pruned, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId,
-    RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
+    Pruned, Record, Recorded, Replay, ReplayView, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run,
+    RunId, RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView,
+    Tally,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -196,6 +197,7 @@ passed_on!(LedgerPages {
     history(run: RunId, sheet_row: u32) -> Option<RowHistory>;
     dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
+    replays(limit: u32) -> Vec<ReplayView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
 });
 
