@@ -265,7 +265,7 @@ async fn beyond_loopback_every_page_needs_the_log_in() {
     let run = format!("/runs/{}", scene.run);
     for path in [
         "/",
-        "/live",
+        "/live/tonight",
         "/runs",
         &run,
         &format!("{run}/rows.csv"),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use shared::domain::{Outcome, RunDate};
 use shared::ledger::{GateKind, LedgerError, Page as Of, RunKind, RunState, RunSummary, ShutGate};
 
+use super::replays::{self, Replay};
 use super::verdict::{self, Verdict};
 use super::{Shared, Shown, page, unread};
 use crate::calendar::{self, Day, Night};
@@ -85,6 +86,7 @@ pub(crate) struct Tonight {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) gate: Option<GateBox>,
     pub(crate) now: Option<Line>,
+    pub(crate) replays: Vec<Replay>,
     pub(crate) deadline: String,
     pub(crate) at: String,
 }
@@ -129,11 +131,15 @@ pub(crate) async fn tonight(dashboard: &Dashboard, lang: Lang) -> Result<Tonight
     let calendar = month(dashboard, now).await?;
     // Of every run: those of an earlier one are still to be looked at.
     let dead = dashboard.ledger.dead_letter_groups(None).await?.iter().map(|group| group.open).sum();
+    let mut replays = replays::newest(dashboard, lang).await?;
+    replays.retain(|replay| replay.is_under_way);
+    let replaying = replays.iter().map(|replay| replay.open).sum();
     let missed = calendar.iter().rev().find(|day| day.night != Night::Ahead).filter(|day| day.is_missed());
     Ok(Tonight {
-        verdicts: verdict::all(newest, gate.as_ref(), missed, dead, now, dashboard, lang),
+        verdicts: verdict::all(newest, gate.as_ref(), missed, (dead, replaying), now, dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, dashboard, lang)),
         now: newest.map(|run| Line::of(run, gate.as_ref(), now, dashboard, lang)),
+        replays,
         deadline: span(dashboard.deadline.as_secs(), lang),
         at: clock(now, &dashboard.zone),
     })

@@ -26,17 +26,18 @@ fn said(tone: Tone, title: String, text: &str, press: Option<(String, &'static s
     Verdict { tone, title, text: text.to_owned(), press }
 }
 
-/// The worst first: a night that was missed since does not hide what the newest one left to do.
+/// The worst first. `left`: open dead letters, and rows under replay. A night that was missed since does not hide what
+/// the newest one left to do.
 pub(crate) fn all(
     newest: Option<&RunSummary>,
     gate: Option<&ShutGate>,
     missed: Option<&Day>,
-    dead: u64,
+    left: (u64, u64),
     now: jiff::Timestamp,
     dashboard: &Dashboard,
     lang: Lang,
 ) -> Vec<Verdict> {
-    let newest = of_newest(newest, gate, dead, now, dashboard, lang);
+    let newest = of_newest(newest, gate, left, now, dashboard, lang);
     match missed {
         Some(day) if matches!(newest.tone, Tone::Good | Tone::Quiet) => vec![of_missed(day, lang)],
         Some(day) => vec![of_missed(day, lang), newest],
@@ -59,11 +60,12 @@ fn of_missed(day: &Day, lang: Lang) -> Verdict {
 fn of_newest(
     newest: Option<&RunSummary>,
     gate: Option<&ShutGate>,
-    dead: u64,
+    left: (u64, u64),
     now: jiff::Timestamp,
     dashboard: &Dashboard,
     lang: Lang,
 ) -> Verdict {
+    let (dead, replaying) = left;
     let n = |number: u64| lang.number(&number);
     let resume = || Some(("/actions".to_owned(), lang.t("Go to Resume", "Ke Lanjutkan")));
     let Some(run) = newest else {
@@ -133,8 +135,31 @@ fn of_newest(
             Some(("/dead-letters".into(), lang.t("See the dead letters", "Lihat yang gagal"))),
         );
     }
+    if replaying > 0 {
+        return of_replay(replaying, gate, resume(), lang);
+    }
     let title = format!("{} {date}", lang.t("Finished:", "Selesai:"));
     let text =
         format!("{} {} {corrections}", n(done), lang.t("rows, no failures.", "baris, tanpa kegagalan."));
     said(Tone::Good, title, &text, None)
+}
+
+fn of_replay(
+    replaying: u64,
+    gate: Option<&ShutGate>,
+    resume: Option<(String, &'static str)>,
+    lang: Lang,
+) -> Verdict {
+    let (tone, title, press) = match gate.map(|shut| shut.gate.kind) {
+        Some(GateKind::Guard) => {
+            (Tone::Bad, lang.t("Stopped by a guard: a replay", "Dihentikan pengaman: pengulangan"), resume)
+        }
+        Some(_) => (Tone::Warn, lang.t("Paused: a replay", "Jeda: pengulangan"), None),
+        None => (Tone::Busy, lang.t("A replay is under way", "Pengulangan sedang berjalan"), None),
+    };
+    let text = lang.t(
+        "rows that could not be done are to be tried again.",
+        "baris yang tidak berhasil akan dicoba lagi.",
+    );
+    said(tone, title.to_owned(), &format!("{} {text}", lang.number(&replaying)), press)
 }
