@@ -106,10 +106,10 @@ pub(crate) fn gate_box(gate: &ShutGate, dashboard: &Dashboard, lang: Lang) -> Ga
             "Pulih sendiri: server FHIR minta jeda, lalu proses berlanjut. Tidak perlu menekan apa pun.",
         ),
         GateKind::Systemic => lang.t(
-            "The server is asked again by itself, at least once a minute; the night goes on as soon as it answers well. \
-             If the reason names a key or token, put a valid one in its place. Nothing to press here.",
-            "Server dicoba lagi otomatis, paling lama tiap menit; proses berlanjut begitu jawabannya baik. Jika \
-             alasannya kunci atau token, ganti dengan yang berlaku. Tidak perlu menekan apa pun di sini.",
+            "It heals by itself: the server is asked again at least once a minute, and the night goes on as soon as it \
+             answers well. Nothing to press here. Only if the reason names a key or token, put a valid one in its place.",
+            "Pulih sendiri: server dicoba lagi otomatis, paling lama tiap menit, dan proses berlanjut begitu jawabannya \
+             baik. Tidak perlu menekan apa pun di sini. Hanya jika alasannya kunci atau token, ganti dengan yang berlaku.",
         ),
         GateKind::Guard => lang.t(
             "It does not heal by itself. Going on could write to the wrong person. Ask the FHIR server's owner about the \
