@@ -18,7 +18,7 @@ use crate::marks::{Tone, moment};
 use crate::posted::Ordered;
 use crate::server::Dashboard;
 use crate::shell::{Shell, Visitor};
-use crate::work::Item;
+use crate::work::{Done, Item, Undone};
 
 /// Something that was begun from the page.
 pub(crate) struct BegunItem {
@@ -60,6 +60,38 @@ pub(crate) struct Wanted {
     date: Option<String>,
 }
 
+fn of_done(done: &Done, lang: Lang) -> String {
+    let rows = |count: u64| format!("{} {}", lang.number(&count), lang.t("rows", "baris"));
+    match done {
+        Done::NothingUnfinished => {
+            lang.t("nothing was unfinished", "tidak ada yang belum selesai").to_owned()
+        }
+        Done::Finished { rows: count } => rows(*count),
+        Done::Replayed { rows: count, died_again } => format!(
+            "{} {}, {} {}",
+            rows(*count),
+            lang.t("replayed", "diulang"),
+            lang.number(died_again),
+            lang.t("failed again", "gagal lagi")
+        ),
+    }
+}
+
+fn of_undone(undone: &Undone, lang: Lang) -> String {
+    let again = lang.t("Resume carries it on.", "Lanjutkan meneruskannya.");
+    match undone {
+        Undone::Locked => lang
+            .t(
+                "another process is at work on it; see Tonight",
+                "proses lain sedang mengerjakannya; lihat Malam ini",
+            )
+            .to_owned(),
+        Undone::Stopped(reason) => format!("{} {reason}", lang.t("stopped:", "dihentikan:")),
+        Undone::Interrupted => format!("{} {again}", lang.t("interrupted.", "terputus.")),
+        Undone::Failed(reason) => format!("{} {reason}. {again}", lang.t("failed:", "galat:")),
+    }
+}
+
 fn item(item: &Item, dashboard: &Dashboard, lang: Lang) -> BegunItem {
     let what = match &item.deed {
         Deed::Resume(None) => lang.t("Resume", "Lanjutkan").to_owned(),
@@ -68,13 +100,16 @@ fn item(item: &Item, dashboard: &Dashboard, lang: Lang) -> BegunItem {
         Deed::Rerun { date, dry_run: true } => format!("{} {date}", lang.t("Dry run", "Uji coba")),
         Deed::Replay(replay) => {
             let what = lang.t("Replay", "Ulangi");
-            format!("{what} {}", replay.reason.map_or("", Reason::as_str))
+            let why = replay.reason.map_or("", Reason::as_str).replace('_', " ");
+            format!("{what}: {why}")
         }
     };
     let (tone, state) = match &item.ended {
         None => (Tone::Busy, lang.t("Under way", "Sedang berjalan").to_owned()),
-        Some(Ok(text)) => (Tone::Good, format!("{} {text}", lang.t("Done:", "Selesai:"))),
-        Some(Err(text)) => (Tone::Bad, format!("{} {text}", lang.t("Not done:", "Tidak selesai:"))),
+        Some(Ok(done)) => (Tone::Good, format!("{} {}", lang.t("Done:", "Selesai:"), of_done(done, lang))),
+        Some(Err(undone)) => {
+            (Tone::Bad, format!("{} {}", lang.t("Not done:", "Tidak selesai:"), of_undone(undone, lang)))
+        }
     };
     BegunItem {
         what,
