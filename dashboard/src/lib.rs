@@ -18,6 +18,7 @@ mod pages;
 mod posted;
 mod server;
 mod shell;
+mod standstill;
 mod work;
 
 pub use hands::{Deed, Hands, Refused};

@@ -7,13 +7,14 @@ use shared::domain::{Outcome, RunDate};
 use shared::ledger::{GateKind, LedgerError, Page as Of, RunKind, RunState, RunSummary, ShutGate};
 
 use super::replays::{self, Replay};
-use super::verdict::{self, Verdict};
+use super::verdict::{self, Standing, Verdict};
 use super::{Shared, Shown, page, unread};
 use crate::calendar::{self, Day, Night};
 use crate::language::Lang;
 use crate::marks::{self, Tone, clock, moment, seconds, span};
 use crate::server::Dashboard;
 use crate::shell::{Shell, Visitor};
+use crate::standstill;
 
 /// Days the calendar shows: five weeks.
 const DAYS: usize = 35;
@@ -135,8 +136,14 @@ pub(crate) async fn tonight(dashboard: &Dashboard, lang: Lang) -> Result<Tonight
     replays.retain(|replay| replay.is_under_way);
     let replaying = replays.iter().map(|replay| replay.open).sum();
     let missed = calendar.iter().rev().find(|day| day.night != Night::Ahead).filter(|day| day.is_missed());
+    let series = match newest {
+        Some(run) if run.run.state == RunState::Open => dashboard.ledger.samples(run.run.id).await?,
+        _ => Vec::new(),
+    };
+    let still_since = newest.and_then(|run| standstill::since(&run.run, &series, now));
+    let standing = Standing { newest, gate: gate.as_ref(), missed, dead, replaying, still_since, now };
     Ok(Tonight {
-        verdicts: verdict::all(newest, gate.as_ref(), missed, (dead, replaying), now, dashboard, lang),
+        verdicts: verdict::all(&standing, dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, dashboard, lang)),
         now: newest.map(|run| Line::of(run, gate.as_ref(), now, dashboard, lang)),
         replays,

@@ -13,6 +13,7 @@ use crate::chart::Chart;
 use crate::language::Lang;
 use crate::marks::{self, Tone, moment, seconds, span};
 use crate::shell::{Shell, Visitor};
+use crate::standstill;
 
 /// Acts on a run's page; the rest is on the page of acts.
 const ACTS: u32 = 20;
@@ -40,6 +41,7 @@ struct Page<'a> {
     line: Line,
     gate: Option<GateBox>,
     is_open: bool,
+    still_since: Option<String>,
     started_by: String,
     source: String,
     rows_read: String,
@@ -150,6 +152,7 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         line: Line::of(&summary, gate.as_ref(), now, &dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, &dashboard, lang)),
         is_open,
+        still_since: standstill::since(run, &samples, now).map(|since| moment(since, &dashboard.zone)),
         started_by: by.unwrap_or_default(),
         source: run.source.clone(),
         rows_read: n(run.rows_read),
