@@ -83,7 +83,12 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
             Ok(connected) => connected,
             Err(status) => return status,
         };
-        page.watch(Watched { backing: connected.backing.clone(), job: settings.job.clone(), part: None });
+        page.watch(Watched {
+            backing: connected.backing.clone(),
+            job: settings.job.clone(),
+            deadline: settings.run_deadline,
+            part: None,
+        });
         let mut producer =
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;

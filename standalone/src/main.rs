@@ -118,7 +118,12 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         Err(error) => return fail(&error),
     };
     let backing = Backing { ledger: looked_at, ..common.backing.clone() };
-    page.watch(Watched { backing, job: settings.job.clone(), part: Some(worker.part()) });
+    page.watch(Watched {
+        backing,
+        job: settings.job.clone(),
+        deadline: settings.run_deadline,
+        part: Some(worker.part()),
+    });
     let _served = Served::on(settings.metrics_addr, page).await;
     let signals = Signals::listen();
     let acting = Acting::default();

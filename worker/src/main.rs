@@ -70,7 +70,12 @@ async fn run() -> Status {
         let backing = &connected.backing;
         let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
         let part = Some(worker.part());
-        page.watch(Watched { backing: backing.clone(), job: settings.job.clone(), part });
+        page.watch(Watched {
+            backing: backing.clone(),
+            job: settings.job.clone(),
+            deadline: settings.run_deadline,
+            part,
+        });
         let duties = CancellationToken::new();
         let holder = caller::holder(&clock);
         // Others may be at it too, all day long: less eager than a producer with a night of its own.

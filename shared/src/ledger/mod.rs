@@ -48,7 +48,10 @@ pub use run::{
     Selection, ShutGate, Snapshot,
 };
 pub use samples::{LedgerSamples, LimiterSample, Sample, SamplePoint};
-pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Standing, Tally};
+pub use view::{
+    Act, DeadLetterView, Progress, RECENT_NIGHTS, RECENT_ROWS, RowFilter, RowView, RunSummary, Standing,
+    Tally,
+};
 
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;

@@ -78,6 +78,15 @@ impl Scrape {
         labelled.map(|(series, sample)| (value(series), *sample)).collect()
     }
 
+    /// The names of each sample's labels, for a metric with its prefix; a histogram's bounds aside.
+    pub fn labels(&self, metric: &str) -> Vec<Vec<&str>> {
+        let of_metric = |series: &&String| {
+            let name = series.split('{').next().unwrap_or_default();
+            name.strip_prefix(metric).is_some_and(|rest| ["", "_bucket", "_sum", "_count"].contains(&rest))
+        };
+        self.samples.keys().filter(of_metric).map(|series| label_names(series)).collect()
+    }
+
     /// All samples of a metric together.
     pub fn sum(&self, metric: &str) -> f64 {
         let start = format!("nightly_sync_{metric}{{");
@@ -96,4 +105,10 @@ impl Scrape {
         }
         declared
     }
+}
+
+fn label_names(series: &str) -> Vec<&str> {
+    let labels = series.split_once('{').map_or("", |(_, labels)| labels.trim_end_matches('}'));
+    let names = labels.split(',').filter_map(|label| label.split_once('='));
+    names.map(|(name, _)| name).filter(|name| *name != "le").collect()
 }

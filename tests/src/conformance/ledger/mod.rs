@@ -241,6 +241,8 @@ macro_rules! ledger_cases {
                 rows_are_paged_and_filtered,
                 dead_letters_are_paged_and_filtered,
                 a_job_stands_by_its_newest_night_and_its_last_whole_success,
+                the_rows_that_ended_last_are_counted_over_nights,
+                no_more_than_a_thousand_rows_are_recent,
                 a_tally_counts_what_rows_became,
                 progress_counts_what_is_on_its_way,
                 progress_counts_what_the_queue_may_not_have,
