@@ -238,6 +238,7 @@ fn is_path(span: &str) -> bool {
     let first = span.split('/').next().unwrap_or_default();
     let ours = [
         ".ci",
+        "deploy",
         "docs",
         "migrations",
         "producer",

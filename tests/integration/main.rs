@@ -8,3 +8,4 @@ mod night;
 mod process;
 #[cfg(feature = "otlp")]
 mod traces;
+mod watching;

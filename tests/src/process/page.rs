@@ -41,6 +41,11 @@ impl Pages {
         Self::at(line["address"].as_str().expect("an address").parse().expect("an address"))
     }
 
+    /// Host and port.
+    pub fn authority(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
     /// Status and body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.expect("an answer");
