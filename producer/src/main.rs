@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser as _};
 use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, Tuning, Until, command, manual, program};
+use producer::{ConfiguredSources, Tidings, Tuning, Until, command, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
 use shared::ledger::postgres::is_away;
@@ -92,8 +92,9 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
         let mut producer =
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;
+        let tidings = Tidings::of(&producer, webhook);
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
-        program::farewell(&producer, settings, webhook, &signals).await;
+        program::farewell(&producer, settings, tidings, &signals).await;
         let status = executed.tell(&producer, flags).await;
         connected.close().await;
         status

@@ -12,6 +12,7 @@ pub mod data_key;
 pub mod domain;
 mod error_chain;
 pub mod ledger;
+pub mod lookout;
 pub mod metrics;
 mod no_core_dump;
 pub mod outage;

@@ -8,6 +8,7 @@ use clap::Parser;
 use shared::clock::Clock;
 use shared::cluster::Cluster;
 use shared::ledger::RunKind;
+use shared::lookout::{Lookout, LookoutTerms};
 use shared::metrics::{Page, Served, Watched};
 use shared::retention::Retention;
 use shared::settings::Settings;
@@ -88,12 +89,19 @@ async fn run() -> Status {
             async move { steward.serve(duties).await }
         };
         let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+        let lookout = Lookout::new(
+            backing.ledger.clone(),
+            settings.job.clone(),
+            holder.clone(),
+            LookoutTerms::default(),
+        );
         let retention = Retention::new(backing.ledger.clone(), &settings, holder.clone());
         tracing::info!(holder, "working");
         tokio::join!(
             steward(RunKind::Night),
             steward(RunKind::DryRun),
             notifier.serve(duties.clone()),
+            lookout.serve(duties.clone()),
             retention.serve(duties.clone()),
             async {
                 worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;
