@@ -12,6 +12,9 @@ use crate::producer::Producer;
 /// What a command that ended has for its notices: a webhook that does not answer holds it up for so long, and no longer.
 pub const FAREWELL: Duration = Duration::from_secs(10);
 
+/// The part of it in which a pause that ended just before the command is found to be over.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 /// Beside a command; dropped, it stops at once.
 pub struct Tidings {
     over: CancellationToken,
@@ -25,9 +28,15 @@ impl Tidings {
         let notifier = Notifier::new(ledger.clone(), webhook, job.clone(), producer.holder.clone());
         let lookout = Lookout::new(ledger, job, producer.holder.clone(), LookoutTerms::default());
         let over = CancellationToken::new();
-        let until = over.clone();
+        let (until, looked) = (over.clone(), CancellationToken::new());
         let task = tokio::spawn(async move {
-            tokio::join!(lookout.serve(until.clone()), notifier.serve_to_the_end(until, FAREWELL));
+            let looking = async {
+                lookout.serve(until).await;
+                // A ledger that fails keeps no news.
+                let _ = tokio::time::timeout(LAST_LOOK, lookout.look_last()).await;
+                looked.cancel();
+            };
+            tokio::join!(looking, notifier.serve_to_the_end(looked.clone(), FAREWELL - LAST_LOOK));
         });
         Self { over, task }
     }

@@ -88,6 +88,15 @@ impl Lookout {
 
     /// One look, and what there is to tell of it.
     pub async fn look(&self) -> Result<(), LedgerError> {
+        self.look_at(self.terms.calm).await
+    }
+
+    /// The last look of a process that ends, which cannot wait whether what is over stays so.
+    pub async fn look_last(&self) -> Result<(), LedgerError> {
+        self.look_at(Duration::ZERO).await
+    }
+
+    async fn look_at(&self, calm: Duration) -> Result<(), LedgerError> {
         let duty = format!("lookout of {}", self.job);
         let mut memory = self.memory.lock().await;
         if !self.ledger.hold_duty(&duty, &self.holder, self.terms.every * 4).await? {
@@ -107,7 +116,7 @@ impl Lookout {
         }
         for (index, condition) in Condition::ALL.into_iter().enumerate() {
             let calm_since = memory.calm_since[index];
-            memory.calm_since[index] = self.tell(condition, &seen, &memory, calm_since).await?;
+            memory.calm_since[index] = self.tell(condition, &seen, &memory, (calm_since, calm)).await?;
         }
         Ok(())
     }
@@ -118,7 +127,7 @@ impl Lookout {
         condition: Condition,
         seen: &Seen,
         memory: &Memory,
-        calm_since: Option<Timestamp>,
+        (calm_since, calm): (Option<Timestamp>, Duration),
     ) -> Result<Option<Timestamp>, LedgerError> {
         let key = format!("{}:{}:", condition.kind(), self.job);
         let latest = self.ledger.latest_notice(&key).await?;
@@ -129,7 +138,7 @@ impl Lookout {
             Finding::Trouble(words) if told.is_none() => (condition.kind(), words),
             Finding::Over(words) => {
                 let since = calm_since.unwrap_or(seen.now);
-                if seen.since(since) < self.terms.calm {
+                if seen.since(since) < calm {
                     return Ok(Some(since));
                 }
                 (condition.over(), words)

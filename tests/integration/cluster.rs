@@ -10,6 +10,7 @@ mod dying;
 mod killed;
 mod log_lines;
 mod metrics;
+mod notices;
 mod ordinary;
 mod paused;
 mod personal_data;

@@ -13,9 +13,6 @@ use crate::report::{in_words, thousands};
 /// Dead letters that are many enough to be told of: fewer are soon a twentieth of the first rows there ever were.
 const FEW: u64 = 10;
 
-/// After so long without a row that ended, what became of the last ones is no news.
-const OLD: Duration = Duration::from_secs(3_600);
-
 /// A text for people, and the same for programs.
 type Words = (String, Value);
 
@@ -179,8 +176,8 @@ fn failing(seen: &Seen, told: Option<&KeptNotice>) -> Finding {
     let detail = json!({ "dead_lettered": dead, "of": all });
     let counted = format!("{} of the last {} rows", thousands(dead), thousands(all));
     if dead * 20 > all && dead >= FEW {
-        let is_old = seen.standing.last_ended.is_none_or(|ended| seen.since(ended) > OLD);
-        if is_old {
+        // Of a night that is over the closing tells.
+        if seen.open_run().is_none() || seen.standing.last_ended.is_none() {
             return Finding::Nothing;
         }
         let text = format!(

@@ -95,6 +95,12 @@ pub(super) async fn a_pause_that_comes_back_soon_is_one(stage: Stage) {
     stage.advance(MINUTE * 10).await;
     look(&lookout).await;
     assert_eq!(told(&stage).await, ["paused", "resumed"]);
+    shut(&stage, GateKind::Systemic).await;
+    stage.advance(MINUTE).await;
+    look(&lookout).await;
+    open(&stage).await;
+    lookout.look_last().await.expect("a look");
+    assert_eq!(told(&stage).await, ["paused", "resumed", "paused", "resumed"], "who leaves does not wait");
 }
 
 pub(super) async fn a_guard_is_told_at_once_and_a_wait_that_is_asked_for_is_not(stage: Stage) {
