@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser as _};
 use producer::flags::{Cli, Command, DoctorOutput, Export, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, Tuning, Until, command, export, manual, program};
+use producer::{ConfiguredSources, Tidings, Tuning, Until, command, export, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
 use shared::doctor::{
@@ -90,12 +90,18 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
             Ok(connected) => connected,
             Err(status) => return status,
         };
-        page.watch(Watched { backing: connected.backing.clone(), job: settings.job.clone(), part: None });
+        page.watch(Watched {
+            backing: connected.backing.clone(),
+            job: settings.job.clone(),
+            deadline: settings.run_deadline,
+            part: None,
+        });
         let mut producer =
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;
+        let tidings = Tidings::of(&producer, webhook);
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
-        program::farewell(&producer, settings, webhook, &signals).await;
+        program::farewell(&producer, settings, tidings, &signals).await;
         let status = executed.tell(&producer, flags).await;
         connected.close().await;
         status

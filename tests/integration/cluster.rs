@@ -12,6 +12,7 @@ mod dying;
 mod killed;
 mod log_lines;
 mod metrics;
+mod notices;
 pub(crate) mod ordinary;
 mod paused;
 mod personal_data;

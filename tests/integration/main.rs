@@ -8,3 +8,4 @@ mod first_night;
 mod night;
 mod process;
 mod traces;
+mod watching;

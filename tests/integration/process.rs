@@ -13,6 +13,7 @@ mod lists;
 mod locked;
 mod log_lines;
 mod metrics;
+mod notices;
 mod personal_data;
 mod refused;
 mod replays;
