@@ -32,6 +32,7 @@ Examples:
   The first 20 rows only:                                --limit 20
   From an export, when Google is down:                   --file export.xlsx
   Replay what a server fault broke:                      --replay-dlq --reason retries_exhausted
+  Is everything set up, before the first night:          doctor
   The rows a data steward must fix:                      rows 2026-11-23 --outcome rejected --output csv
 
 Exit statuses: 0 finished; 1 unexpected failure; 2 bad flags or settings; 3 finished with dead letters;
@@ -105,6 +106,16 @@ pub enum Output {
     Csv,
 }
 
+/// Forms of what `doctor` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorOutput {
+    /// A line a check.
+    #[default]
+    Text,
+    /// JSON, one object a line.
+    Json,
+}
+
 /// Forms of one run's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReportOutput {
@@ -156,6 +167,14 @@ pub enum Task {
     /// Those that answer an auditor.
     #[command(flatten)]
     Export(Export),
+    /// Check every setting, and whatever is at the other end of it: the sheet, the FHIR server, database and queue,
+    /// addresses, clock and disk. Writes nothing anywhere. One line a check: ok, or what is wrong and how to mend it.
+    /// Exit status 0, or 5 where anything is wrong. Example: doctor
+    Doctor {
+        /// Form of what is said.
+        #[arg(long, value_enum, default_value_t = DoctorOutput::Text)]
+        output: DoctorOutput,
+    },
     /// Those that only look.
     #[command(flatten)]
     Look(Look),

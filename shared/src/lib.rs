@@ -9,9 +9,11 @@ pub mod clock;
 #[cfg(all(feature = "postgres", feature = "rabbitmq"))]
 pub mod cluster;
 pub mod data_key;
+pub mod doctor;
 pub mod domain;
 mod error_chain;
 pub mod ledger;
+pub mod lookout;
 pub mod metrics;
 mod no_core_dump;
 pub mod outage;

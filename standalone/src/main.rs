@@ -1,6 +1,7 @@
 //! `standalone`: the whole night in one process, on SQLite and an in-process queue.
 
 mod demo;
+mod examination;
 mod serving;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser as _};
 use dashboard::Dashboard;
 use producer::flags::{Cli, Command, Export, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, command, export, manual, program};
+use producer::{ConfiguredSources, Tidings, command, export, manual, overlap, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
@@ -21,8 +22,8 @@ use shared::metrics::{Page, Served, Watched};
 use shared::settings::{BadSettings, Settings};
 use shared::signals::{DRAIN, Signals};
 use shared::status::{Status, fail, refuse};
-use shared::telemetry;
 use shared::webhook::Webhook;
+use shared::{error_chain, telemetry};
 use standalone::composition::{Common, Tuning, data_keys, database_path};
 use standalone::hands::Acting;
 use worker::Fhir;
@@ -58,6 +59,8 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     }
     let task = match cli.command {
         Some(Command::Manual(manual)) => return manual::print::<StandaloneFlags>("standalone", &manual),
+        // Before the settings are read: it looks at those that are right, too.
+        Some(Command::Task(Task::Doctor { output })) => return examination::run(output).await,
         Some(Command::Task(task)) => Some(task),
         None => None,
     };
@@ -77,6 +80,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         None if let Some(to) = &cli.extra.backup => back_up(&settings, to).await,
+        Some(Task::Doctor { output }) => examination::run(output).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
     }
@@ -103,6 +107,10 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     };
     let ledger = match open(&path, &clock).await {
         Ok(ledger) => ledger,
+        Err(Status::Locked) => {
+            leave_word(&path, &clock, settings, flags).await;
+            return Status::Locked;
+        }
         Err(status) => return status,
     };
     // Another key cannot read what is there, and would not know whom it is about.
@@ -125,7 +133,12 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         Err(error) => return fail(&error),
     };
     let backing = Backing { ledger: looked_at, ..common.backing.clone() };
-    page.watch(Watched { backing, job: settings.job.clone(), part: Some(worker.part()) });
+    page.watch(Watched {
+        backing,
+        job: settings.job.clone(),
+        deadline: settings.run_deadline,
+        part: Some(worker.part()),
+    });
     let _served = Served::on(settings.metrics_addr, page).await;
     let signals = Signals::listen();
     let acting = Acting::default();
@@ -142,9 +155,10 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     // The worker drains as soon as this process is told to stop, or its command has ended.
     let drain = signals.stop.child_token();
     let command = async {
+        let tidings = Tidings::of(&producer, webhook);
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
         drain.cancel();
-        program::farewell(&producer, settings, webhook, &signals).await;
+        program::farewell(&producer, settings, tidings, &signals).await;
         executed
     };
     let work = worker.run_at_most(drain.clone(), signals.abort.clone(), DRAIN);
@@ -178,6 +192,18 @@ async fn open(path: &Path, clock: &Clock) -> Result<SqliteLedger, Status> {
         }
         error => fail(&error),
     })
+}
+
+/// Notes a start that was turned away where the process that works on the database finds it: that one posts it, and it
+/// counts.
+async fn leave_word(path: &Path, clock: &Clock, settings: &Settings, flags: &RunFlags) {
+    let date = command::dates(flags, clock.now(), &settings.zone).into_iter().next();
+    let (Some(date), Some(holder)) = (date, SqliteLedger::holder(path)) else { return };
+    tracing::warn!(job = settings.job, run_date = %date, holder, "it is held by this process");
+    let notice = overlap(&settings.job, date, &holder);
+    if let Err(error) = SqliteLedger::leave_notice(path, clock, &notice).await {
+        tracing::warn!(error = error_chain(&error), "the other process could not be told of this start");
+    }
 }
 
 /// The database, which must be there.

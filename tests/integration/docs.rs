@@ -184,10 +184,19 @@ fn the_metrics_are_those_of_the_contract_and_the_readme_names_them() {
         "run_last_success_timestamp_seconds",
         "prune_last_success_timestamp_seconds",
         "ledger_write_duration_seconds",
+        "recent_rows",
+        "run_last_row_timestamp_seconds",
+        "run_deadline_timestamp_seconds",
     ];
     let prefixed: Vec<String> = contract.iter().map(|name| format!("nightly_sync_{name}")).collect();
     assert_eq!(shared::metrics::ALL.iter().map(|metric| metric.name).collect::<Vec<_>>(), prefixed);
-    assert_eq!(names(&read("README.md"), "metric"), words(prefixed.iter().map(String::as_str)));
+    let readme = read("README.md");
+    assert_eq!(names(&readme, "metric"), words(prefixed.iter().map(String::as_str)));
+    for row in tables(&readme, "metric") {
+        let metric = shared::metrics::ALL.iter().find(|metric| metric.name == first_span(&row[0])).unwrap();
+        let labels: Vec<_> = row[1].split('`').skip(1).step_by(2).collect();
+        assert_eq!(labels, metric.labels, "{}", metric.name);
+    }
 }
 
 #[test]
@@ -238,6 +247,7 @@ fn is_path(span: &str) -> bool {
     let first = span.split('/').next().unwrap_or_default();
     let ours = [
         ".ci",
+        "deploy",
         "docs",
         "migrations",
         "producer",

@@ -5,6 +5,8 @@ mod cluster;
 mod conformance;
 mod deploy;
 mod docs;
+mod first_night;
 mod night;
 mod process;
 mod traces;
+mod watching;

@@ -3,6 +3,7 @@
 
 mod backups;
 mod dates;
+mod doctor;
 mod exports;
 mod files;
 mod gspread;
@@ -12,6 +13,7 @@ mod lists;
 mod locked;
 mod log_lines;
 mod metrics;
+mod notices;
 mod personal_data;
 mod refused;
 mod replays;

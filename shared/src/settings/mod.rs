@@ -133,6 +133,12 @@ impl Settings {
 
     /// Reads any environment; the complaints name every setting that cannot be used.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<SettingError>> {
+        let (settings, errors) = Self::read_what_can_be(lookup);
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    /// The same where a setting that cannot be used has its default: to look at the others all the same.
+    pub fn read_what_can_be(lookup: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<SettingError>) {
         let mut reader = Reader::new(lookup);
         let settings = Self {
             sheet: read_sheet(&mut reader),
@@ -179,7 +185,7 @@ impl Settings {
             log_format: reader.value("LOG_FORMAT", None, "json, text", |text| text.parse().ok().map(Some)),
             traces: traces::read(&mut reader),
         };
-        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+        (settings, reader.errors)
     }
 }
 

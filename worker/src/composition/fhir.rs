@@ -11,8 +11,8 @@ use crate::token::{TokenSource, TokenTerms};
 
 /// The FHIR side, checked before anything is touched.
 pub struct Fhir {
-    pub(super) client: FhirClient,
-    pub(super) credentials: Credentials,
+    pub(crate) client: FhirClient,
+    pub(crate) credentials: Credentials,
 }
 
 impl Fhir {

@@ -282,7 +282,11 @@ impl FhirClient {
         statement.map(drop)
     }
 
-    async fn metadata(&self) -> Result<Value, Failure> {
+    /// The CapabilityStatement.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn metadata(&self) -> Result<Value, Failure> {
         let request = get(Operation::Metadata, uri(&format!("{}metadata", self.base))?);
         Ok(self.ask(Operation::Metadata, request).await?.0)
     }
@@ -296,6 +300,18 @@ impl FhirClient {
         let request = self.search_request(Operation::Canary, &Nik::impossible())?;
         let (mut bundle, _) = self.ask(Operation::Canary, request).await?;
         Ok(if matches(&mut bundle)?.is_empty() { Canary::Honoured } else { Canary::SearchIgnored })
+    }
+
+    /// How many Patients have an identifier of our system, whatever its value; nothing where the server does not tell.
+    /// Nobody is named in the answer.
+    ///
+    /// # Errors
+    /// As a search.
+    pub async fn count_of_system(&self) -> Result<Option<u64>, Failure> {
+        let query = format!("{}&_summary=count&_total=accurate&_count=0", self.identifier_query);
+        let request = self.search_by(Operation::Canary, query)?;
+        let (bundle, _) = self.ask(Operation::Canary, request).await?;
+        Ok(bundle.get("total").and_then(Value::as_u64))
     }
 
     fn search_request(&self, operation: Operation, nik: &Nik) -> Result<Request<Bytes>, Failure> {
