@@ -5,6 +5,7 @@ pub mod browser;
 pub mod collector;
 pub mod conformance;
 pub mod examples;
+pub mod keda;
 pub mod night;
 pub mod process;
 pub mod services;
