@@ -197,7 +197,7 @@ passed_on!(LedgerPages {
     history(run: RunId, sheet_row: u32) -> Option<RowHistory>;
     dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
-    replays(limit: u32) -> Vec<ReplayView>;
+    replays(since: Timestamp, limit: u32) -> Vec<ReplayView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
 });
 
