@@ -116,7 +116,7 @@ resource "google_kms_key_ring" "this" {
 resource "google_kms_crypto_key" "data" {
   name            = "data"
   key_ring        = google_kms_key_ring.this.id
-  rotation_period = "${90 * local.day}s"
+  rotation_period = "7776000s" # 90 days
 
   lifecycle {
     prevent_destroy = true
