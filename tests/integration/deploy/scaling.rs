@@ -60,7 +60,7 @@ async fn workers_follow_a_night_from_none_to_many_to_none_and_nothing_is_lost() 
     let (place, vhost) = (PostgresServer::get().await.place().await, Vhost::new().await);
     let mut cluster = Cluster::on(Site::world_of(&night), place.uri, vhost.url().to_owned()).await;
     // Slow enough that the API sees the queue become shorter, and with rows that wait in retry queues.
-    cluster.set("FHIR_MAX_RPS", "80");
+    cluster.set("FHIR_MAX_RPS", "120");
     let errors = Rate { rate: 0.03, operations: Some(vec![Operation::Search]) };
     cluster.simulators.set_faults(FaultPlan {
         latency: Latency::fixed(20.0),
@@ -92,6 +92,7 @@ async fn workers_follow_a_night_from_none_to_many_to_none_and_nothing_is_lost() 
     tokio::time::timeout(PATIENCE, followed).await.expect("the night ends and its workers go");
 
     let sizes = fleet.sizes.clone();
+    eprintln!("workers: {sizes:?}");
     assert_eq!(sizes.iter().max(), Some(&3), "{sizes:?}");
     assert_eq!(sizes.last(), Some(&0), "{sizes:?}");
     for worker in fleet.leaving {
