@@ -44,10 +44,11 @@ fmt:
 bins:
 	cargo build --workspace --bins --locked
 
-# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them.
+# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them; and another time.
 others:
 	scripts/install-sekmet
 	scripts/install-gspread
+	scripts/install-faketime
 
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).
 services:

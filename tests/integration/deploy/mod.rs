@@ -2,4 +2,5 @@
 //! would have it. What the tools of systemd, Kubernetes and Terraform say of the files is asked by `make lint`.
 
 mod scaling;
+mod starts;
 mod systemd;

@@ -77,6 +77,11 @@ impl Site {
         self.settings.insert(variable.to_owned(), value.into());
     }
 
+    /// All variables as they are set now.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
     /// A variable as it is set now.
     pub fn setting(&self, variable: &str) -> Option<String> {
         self.settings.get(variable).cloned()

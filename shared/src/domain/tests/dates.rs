@@ -220,7 +220,8 @@ fn due_takes_the_latest_night_with_five_minutes_grace() {
 #[test]
 fn a_scheduled_start_takes_its_own_night_early_in_time_and_past_midnight() {
     let eleven = civil::time(23, 0, 0, 0);
-    for start in ["2026-11-23T22:56:00", "2026-11-23T23:59:00", "2026-11-24T00:01:00", "2026-11-24T02:00:00"] {
+    for start in ["2026-11-23T22:56:00", "2026-11-23T23:59:00", "2026-11-24T00:01:00", "2026-11-24T02:00:00"]
+    {
         let start = at(&format!("{start}+07:00"));
         assert_eq!(RunDate::due(start, &jakarta(), eleven).to_string(), "2026-11-23", "at {start}");
     }
