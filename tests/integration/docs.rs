@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -33,6 +33,7 @@ const DOCUMENTS: [&str; 7] = [
     "docs/decisions.md",
     "docs/privacy.md",
     "docs/backup.md",
+    "docs/deploying.md",
 ];
 
 fn root() -> PathBuf {
