@@ -190,7 +190,12 @@ fn of_statement(statement: &Value, fhir: &FhirSettings, findings: &Findings) {
     let batches = servers(statement).any(|rest| has_code(&rest["interaction"], "batch"));
     if fhir.batch == FhirBatch::On && !batches {
         findings.wrong("fhir.batch", "FHIR_BATCH=on, and it declares no batches; set FHIR_BATCH=off");
-    } else if fhir.batch != FhirBatch::Off {
+    } else if fhir.batch == FhirBatch::Off {
+        if batches {
+            findings
+                .ok("fhir.batch", "it declares batches, which are faster; FHIR_BATCH=auto would use them");
+        }
+    } else {
         findings.ok(
             "fhir.batch",
             if batches { "it declares batches" } else { "it declares none, so none are sent" },
