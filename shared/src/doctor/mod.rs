@@ -88,19 +88,24 @@ pub async fn tell(sides: Vec<Side>, json: bool) -> Status {
             findings.iter().any(|told| told.check == found.check && told.verdict == Verdict::Wrong)
         };
         let news: Vec<_> = of_side.into_iter().filter(|found| !is_told(found)).collect();
+        // As each is known: the next may take its time.
+        if let Err(error) = print(&news, json) {
+            return fail(&error);
+        }
         findings.extend(news);
-    }
-    let mut text = String::new();
-    for finding in &findings {
-        text.push_str(&if json { finding.json() } else { finding.to_string() });
-        text.push('\n');
-    }
-    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
-        return fail(&error);
     }
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         Status::Stopped
     } else {
         Status::Done
     }
+}
+
+fn print(findings: &[Finding], json: bool) -> std::io::Result<()> {
+    let mut text = String::new();
+    for finding in findings {
+        text.push_str(&if json { finding.json() } else { finding.to_string() });
+        text.push('\n');
+    }
+    std::io::stdout().write_all(text.as_bytes())
 }
