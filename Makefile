@@ -1,6 +1,6 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins others services browser pictures
+.PHONY: demo demo-cluster test test-all lint fmt bins others services browser watching pictures
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -20,11 +20,11 @@ demo-cluster: services
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
 # Every test but the long ones.
-test: bins others services browser
+test: bins others services browser watching
 	cargo test --workspace --locked
 
 # The long ones too: more kills.
-test-all: bins others services browser
+test-all: bins others services browser watching
 	cargo test --workspace --locked -- --include-ignored
 
 lint:
@@ -52,6 +52,10 @@ services:
 browser:
 	scripts/install-chromium
 	scripts/install-playwright
+
+# Prometheus, and what checks the alert rules.
+watching:
+	scripts/install-prometheus
 
 # The pictures of the pages in docs/pictures, taken anew.
 pictures: bins browser

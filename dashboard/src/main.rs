@@ -46,7 +46,12 @@ async fn run() -> Status {
         Err(error) => return fail(&error),
     };
     let backing = connected.backing.clone();
-    page.watch(Watched { backing: backing.clone(), job: settings.job.clone(), part: None });
+    page.watch(Watched {
+        backing: backing.clone(),
+        job: settings.job.clone(),
+        deadline: settings.run_deadline,
+        part: None,
+    });
     let ledger = match cluster.look() {
         Ok(ledger) => Arc::new(ledger),
         Err(error) => return fail(&error),

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{Replay, RunKind, Selection};
@@ -99,7 +101,7 @@ pub async fn execute(
             reapply: flags.reapply,
         },
     };
-    for date in dates(producer, flags) {
+    for date in dates(flags, producer.backing.clock.now(), &producer.zone) {
         let ended = producer.night(date, &order, stop).await?;
         let is_halted = ended.halt.is_some();
         status = status.and(conclude(producer, ended, &signal, said));
@@ -110,15 +112,15 @@ pub async fn execute(
     Ok(status)
 }
 
-fn dates(producer: &Producer, flags: &RunFlags) -> Vec<RunDate> {
-    let now = producer.backing.clock.now();
+/// The run dates that the flags name.
+pub fn dates(flags: &RunFlags, now: Timestamp, zone: &TimeZone) -> Vec<RunDate> {
     if let (Some(from), Some(to)) = (flags.from, flags.to) {
         return from.through(to).collect();
     }
     let date = match (flags.date, flags.due) {
         (Some(date), _) => date,
-        (None, Some(time)) => RunDate::due(now, &producer.zone, time),
-        (None, None) => RunDate::today(now, &producer.zone),
+        (None, Some(time)) => RunDate::due(now, zone, time),
+        (None, None) => RunDate::today(now, zone),
     };
     vec![date]
 }

@@ -6,6 +6,7 @@
 pub mod command;
 mod composition;
 pub mod doctor;
+pub mod export;
 pub mod flags;
 pub mod listing;
 mod lock;
@@ -18,9 +19,12 @@ pub mod report;
 mod report_html;
 mod snapshot;
 pub mod source;
+mod stopped;
+mod tidings;
 mod watch;
 
 pub use composition::{ConfiguredSources, Tuning, columns, producer};
-pub use lock::LockTerms;
+pub use lock::{LockTerms, overlap};
 pub use niks::{NikFlagError, Person, hashes};
 pub use producer::{Ended, Halt, Order, Producer, ProducerError, ProducerTerms, Replayed, Sources, Until};
+pub use tidings::{FAREWELL, Tidings};

@@ -66,7 +66,7 @@ pub async fn take(
 }
 
 /// The news of a start that was refused; one for each holder, however many starts it turns away.
-fn overlap(job: &str, date: RunDate, holder: &str) -> Notice {
+pub fn overlap(job: &str, date: RunDate, holder: &str) -> Notice {
     Notice {
         key: format!("overlap:{job}:{date}:{holder}"),
         kind: "overlap_refused".into(),

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser as _};
-use producer::flags::{Cli, Command, DoctorOutput, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, Tuning, Until, command, manual, program};
+use producer::flags::{Cli, Command, DoctorOutput, Export, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, Tidings, Tuning, Until, command, export, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
 use shared::doctor::{
@@ -55,6 +55,7 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         Some(Task::Doctor { output }) => doctor(output).await,
         None => {
@@ -89,12 +90,18 @@ async fn act(settings: &Settings, flags: &RunFlags, until: Until) -> Status {
             Ok(connected) => connected,
             Err(status) => return status,
         };
-        page.watch(Watched { backing: connected.backing.clone(), job: settings.job.clone(), part: None });
+        page.watch(Watched {
+            backing: connected.backing.clone(),
+            job: settings.job.clone(),
+            deadline: settings.run_deadline,
+            part: None,
+        });
         let mut producer =
             producer::producer(&connected.backing, settings, Arc::new(sources), Tuning::default(), until);
         producer.started = started;
+        let tidings = Tidings::of(&producer, webhook);
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
-        program::farewell(&producer, settings, webhook, &signals).await;
+        program::farewell(&producer, settings, tidings, &signals).await;
         let status = executed.tell(&producer, flags).await;
         connected.close().await;
         status
@@ -131,6 +138,22 @@ async fn prune(settings: &Settings, output: Output) -> Status {
             connected.close().await;
             status
         }
+        Err(error) => fail(&error),
+    }
+}
+
+/// Answers an auditor.
+async fn answer(settings: &Settings, export: &Export) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    let acting = async || match cluster.connect(Clock::system()).await {
+        Ok(connected) => Ok(connected.backing.ledger.clone()),
+        Err(error) => Err(fail(&error)),
+    };
+    match cluster.look() {
+        Ok(ledger) => export::run(&ledger, acting, cluster.keys(), settings, export).await,
         Err(error) => fail(&error),
     }
 }

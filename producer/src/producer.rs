@@ -289,7 +289,9 @@ impl Producer {
         ended: &mut Ended,
     ) -> Result<(), ProducerError> {
         self.open_a_guard().await?;
-        ended.halt = self.snapshot_and_watch(&run, lock, stop).await?;
+        let halt = self.snapshot_and_watch(&run, lock, stop).await;
+        self.note_a_stop(&run, &halt).await;
+        ended.halt = halt?;
         let run = self.backing.ledger.run(run.id).await?.ok_or(LedgerError::Foreign { what: "run" })?;
         let tally = self.backing.ledger.tally(run.id).await?;
         let report = Report::new(&run, &tally, self.backing.clock.now());

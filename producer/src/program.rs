@@ -14,7 +14,6 @@ use shared::retention::Retention;
 use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
-use shared::webhook::{Notifier, Webhook};
 
 use crate::command::{self, CommandError, Said};
 use crate::composition::columns;
@@ -23,10 +22,8 @@ use crate::listing::{Listing, ListingError};
 use crate::niks::{self, NikFlagError};
 use crate::producer::{Producer, Until};
 use crate::source::ColumnNames;
+use crate::tidings::Tidings;
 use crate::{report, report_html};
-
-/// What a program that ends has for the notices of its run.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// What a program that ends has for deleting what is old; the next goes on with the rest.
 const CLEANING: Duration = Duration::from_secs(30);
@@ -54,12 +51,11 @@ pub async fn execute(
 }
 
 /// Posts the notices of a command that ended and deletes what is old; a second signal does not wait for that.
-pub async fn farewell(producer: &Producer, settings: &Settings, webhook: Option<Webhook>, signals: &Signals) {
-    let (ledger, job) = (producer.backing.ledger.clone(), producer.job.clone());
-    let notifier = Notifier::new(ledger.clone(), webhook, job, producer.holder.clone());
+pub async fn farewell(producer: &Producer, settings: &Settings, tidings: Tidings, signals: &Signals) {
     let last = async {
-        notifier.flush(FAREWELL).await;
+        tidings.end().await;
         if producer.terms.until == Until::Closed && !signals.stop.is_cancelled() {
+            let ledger = producer.backing.ledger.clone();
             Retention::new(ledger, settings, producer.holder.clone()).tend(CLEANING).await;
         }
     };

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod domain;
 mod error_chain;
 pub mod ledger;
+pub mod lookout;
 pub mod metrics;
 mod no_core_dump;
 pub mod outage;

@@ -141,7 +141,8 @@ impl Report {
     }
 }
 
-fn in_words(seconds: f64) -> String {
+/// A time for people: `42 s`, `5 min 3 s`, `2 h 10 min`.
+pub fn in_words(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),

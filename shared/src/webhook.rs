@@ -133,10 +133,7 @@ impl Notifier {
         let serving = async {
             let mut wait = EVERY;
             loop {
-                wait = match self.round().await {
-                    Ok(true) => EVERY,
-                    Ok(false) | Err(_) => (wait * 2).min(MOST),
-                };
+                wait = next_wait(wait, &self.round().await);
                 tokio::time::sleep(wait).await;
             }
         };
@@ -144,6 +141,33 @@ impl Notifier {
         tokio::select! {
             () = serving => {}
             () = stop.cancelled() => {}
+        }
+    }
+
+    /// Posts until `over`, and then what there is: from then on for `patience` at most.
+    pub async fn serve_to_the_end(&self, over: CancellationToken, patience: Duration) {
+        let last_moment = async {
+            over.cancelled().await;
+            tokio::time::sleep(patience).await;
+        };
+        let serving = async {
+            let mut wait = EVERY;
+            loop {
+                // What is under way when it is over is not broken off: it would be posted twice.
+                let is_last = tokio::select! {
+                    () = tokio::time::sleep(wait) => false,
+                    () = over.cancelled() => true,
+                };
+                let round = self.round().await;
+                if is_last {
+                    return;
+                }
+                wait = next_wait(wait, &round);
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = last_moment => {}
         }
     }
 
@@ -168,9 +192,20 @@ impl Notifier {
                 let kind = &open.notice.kind;
                 tracing::warn!(kind, given_up, error = error_chain(&error), "a notice could not be posted");
                 all = false;
+                // It would not be reached for the next one either.
+                if matches!(error, WebhookError::Unreachable(_)) {
+                    break;
+                }
             }
         }
         Ok(all)
+    }
+}
+
+fn next_wait(wait: Duration, round: &Result<bool, LedgerError>) -> Duration {
+    match round {
+        Ok(true) => EVERY,
+        Ok(false) | Err(_) => (wait * 2).min(MOST),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A chat room's incoming webhook: takes JSON and keeps it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
@@ -19,6 +19,7 @@ const LONGEST: usize = 64 * 1024;
 struct Room {
     taken: Mutex<Vec<Value>>,
     refusals: AtomicUsize,
+    hangs: AtomicBool,
 }
 
 /// A room that listens on loopback until it is dropped.
@@ -43,6 +44,9 @@ impl Webhook {
             async move {
                 let is_post = request.method() == Method::POST;
                 let body = axum::body::to_bytes(request.into_body(), LONGEST).await.unwrap_or_default();
+                if room.hangs.load(Ordering::Acquire) {
+                    std::future::pending::<()>().await;
+                }
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = room.take(is_post, &body);
                 Ok(response)
@@ -60,6 +64,11 @@ impl Webhook {
     /// Answers 503 to so many posts from now on, and keeps nothing of them.
     pub fn refuse(&self, posts: usize) {
         self.room.refusals.store(posts, Ordering::Release);
+    }
+
+    /// Takes posts and never answers, from now on.
+    pub fn hang(&self) {
+        self.room.hangs.store(true, Ordering::Release);
     }
 
     /// What was posted, oldest first.

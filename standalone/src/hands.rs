@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dashboard::{Bench, Deed, Hands, Item, Refused, carry_out};
-use producer::ConfiguredSources;
+use producer::{ConfiguredSources, Tidings};
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::error_chain;
@@ -15,7 +15,7 @@ use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{Act, Ledger, LedgerError};
 use shared::settings::Settings;
 use shared::signals::DRAIN;
-use shared::webhook::{Notifier, Webhook};
+use shared::webhook::Webhook;
 use tokio_util::sync::CancellationToken;
 use worker::Fhir;
 
@@ -23,9 +23,6 @@ use crate::composition::{Common, Tuning};
 
 /// How long a press waits for another command to let the ledger go: somebody looks at the page meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a deed that ended has for the notices of its run.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct StandaloneHands {
@@ -99,7 +96,7 @@ impl Hands for StandaloneHands {
         let ledger = match self.ledger().await {
             Ok(ledger) => ledger,
             Err(refused) => {
-                place.end(Err(refused.to_string()));
+                place.end(Err(refused.clone().into()));
                 return Err(refused);
             }
         };
@@ -113,12 +110,10 @@ impl Hands for StandaloneHands {
             // The worker drains as soon as this process is told to stop, or the deed is done.
             let drain = stop.child_token();
             let command = async {
+                let tidings = Tidings::of(&producer, webhook);
                 let told = carry_out(&producer, deed, &stop).await;
                 drain.cancel();
-                let ledger = producer.backing.ledger.clone();
-                Notifier::new(ledger, webhook, producer.job.clone(), producer.holder.clone())
-                    .flush(FAREWELL)
-                    .await;
+                tidings.end().await;
                 told
             };
             let work = worker.run_at_most(drain.clone(), abort, DRAIN);

@@ -11,18 +11,19 @@ use std::time::Duration;
 
 use clap::{Args, Parser as _};
 use dashboard::Dashboard;
-use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, command, manual, program};
+use producer::flags::{Cli, Command, Export, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, Tidings, command, export, manual, overlap, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
+use shared::data_key::DataKeys;
 use shared::ledger::sqlite::SqliteLedger;
-use shared::ledger::{LedgerError, LedgerView as _};
+use shared::ledger::{Ledger, LedgerError, LedgerView as _};
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::{BadSettings, Settings};
 use shared::signals::{DRAIN, Signals};
 use shared::status::{Status, fail, refuse};
-use shared::telemetry;
 use shared::webhook::Webhook;
+use shared::{error_chain, telemetry};
 use standalone::composition::{Common, Tuning, data_keys, database_path};
 use standalone::hands::Acting;
 use worker::Fhir;
@@ -37,6 +38,10 @@ struct StandaloneFlags {
     /// Everything it makes is in ./demo-night. Example: --demo
     #[arg(long, conflicts_with_all = ["date", "due", "from", "file", "resume", "replay_dlq"])]
     demo: bool,
+    /// Write a copy of the database into a new file and end; also beside a running night. The data key is not in it.
+    /// Example: --backup /backup/nightly-sync-2026-11-24.db
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    backup: Option<PathBuf>,
     /// Serve the page on DASHBOARD_ADDR until stopped. Alone it runs nothing; with --demo, or with a date, the page stays
     /// up after the night. Example: --serve
     #[arg(long)]
@@ -72,7 +77,9 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
+        None if let Some(to) = &cli.extra.backup => back_up(&settings, to).await,
         Some(Task::Doctor { output }) => examination::run(output).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
@@ -100,6 +107,10 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     };
     let ledger = match open(&path, &clock).await {
         Ok(ledger) => ledger,
+        Err(Status::Locked) => {
+            leave_word(&path, &clock, settings, flags).await;
+            return Status::Locked;
+        }
         Err(status) => return status,
     };
     // Another key cannot read what is there, and would not know whom it is about.
@@ -122,7 +133,12 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         Err(error) => return fail(&error),
     };
     let backing = Backing { ledger: looked_at, ..common.backing.clone() };
-    page.watch(Watched { backing, job: settings.job.clone(), part: Some(worker.part()) });
+    page.watch(Watched {
+        backing,
+        job: settings.job.clone(),
+        deadline: settings.run_deadline,
+        part: Some(worker.part()),
+    });
     let _served = Served::on(settings.metrics_addr, page).await;
     let signals = Signals::listen();
     let acting = Acting::default();
@@ -139,9 +155,10 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     // The worker drains as soon as this process is told to stop, or its command has ended.
     let drain = signals.stop.child_token();
     let command = async {
+        let tidings = Tidings::of(&producer, webhook);
         let executed = program::execute(&producer, settings, flags, niks, &signals).await;
         drain.cancel();
-        program::farewell(&producer, settings, webhook, &signals).await;
+        program::farewell(&producer, settings, tidings, &signals).await;
         executed
     };
     let work = worker.run_at_most(drain.clone(), signals.abort.clone(), DRAIN);
@@ -177,6 +194,18 @@ async fn open(path: &Path, clock: &Clock) -> Result<SqliteLedger, Status> {
     })
 }
 
+/// Notes a start that was turned away where the process that works on the database finds it: that one posts it, and it
+/// counts.
+async fn leave_word(path: &Path, clock: &Clock, settings: &Settings, flags: &RunFlags) {
+    let date = command::dates(flags, clock.now(), &settings.zone).into_iter().next();
+    let (Some(date), Some(holder)) = (date, SqliteLedger::holder(path)) else { return };
+    tracing::warn!(job = settings.job, run_date = %date, holder, "it is held by this process");
+    let notice = overlap(&settings.job, date, &holder);
+    if let Err(error) = SqliteLedger::leave_notice(path, clock, &notice).await {
+        tracing::warn!(error = error_chain(&error), "the other process could not be told of this start");
+    }
+}
+
 /// The database, which must be there.
 fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
     let path = database_path(settings)?;
@@ -185,6 +214,22 @@ fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
     }
     let problem = format!("there is no database at {}; nothing ran yet", path.display());
     Err(BadSettings::of("DATABASE_URL", problem))
+}
+
+/// Copies the database.
+async fn back_up(settings: &Settings, to: &Path) -> Status {
+    let path = match existing(settings) {
+        Ok(path) => path,
+        Err(problem) => return refuse([problem]),
+    };
+    let copied = async { SqliteLedger::look(&path, Clock::system())?.backup(to).await };
+    match copied.await {
+        Ok(()) => {
+            tracing::info!(file = %to.display(), "the database is backed up; the data key is not in it");
+            Status::Done
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 /// Deletes what is old.
@@ -200,20 +245,36 @@ async fn prune(settings: &Settings, output: Output) -> Status {
     }
 }
 
-/// Prints a list.
-async fn look(settings: &Settings, command: &Look) -> Status {
+/// The ledger to look at, and the keys of what is sealed in it.
+async fn looked_at(settings: &Settings) -> Result<(PathBuf, SqliteLedger, DataKeys), Status> {
     let prepared = async {
         let path = existing(settings)?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };
-    let (path, keys) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(problem) => return refuse([problem]),
-    };
-    let clock = Clock::system();
-    match SqliteLedger::look(&path, clock.clone()) {
-        Ok(ledger) => program::look(&ledger, &keys, settings, &clock, command).await,
-        Err(error) => fail(&error),
+    let (path, keys) = prepared.await.map_err(|problem| refuse([problem]))?;
+    let ledger = SqliteLedger::look(&path, Clock::system()).map_err(|error| fail(&error))?;
+    Ok((path, ledger, keys))
+}
+
+/// Answers an auditor.
+async fn answer(settings: &Settings, export: &Export) -> Status {
+    match looked_at(settings).await {
+        Ok((path, ledger, keys)) => {
+            let acting = async || {
+                let ledger = open(&path, &Clock::system()).await?;
+                Ok(Arc::new(ledger) as Arc<dyn Ledger>)
+            };
+            export::run(&ledger, acting, &keys, settings, export).await
+        }
+        Err(status) => status,
+    }
+}
+
+/// Prints a list.
+async fn look(settings: &Settings, command: &Look) -> Status {
+    match looked_at(settings).await {
+        Ok((_, ledger, keys)) => program::look(&ledger, &keys, settings, &Clock::system(), command).await,
+        Err(status) => status,
     }
 }

@@ -61,7 +61,12 @@ pub async fn alone(settings: &Settings) -> Status {
     let page = Arc::new(Page::default());
     if let Ok(ledger) = SqliteLedger::look(&path, clock.clone()) {
         let backing = Common::new(ledger, keys, clock, Tuning::default()).backing;
-        page.watch(Watched { backing, job: settings.job.clone(), part: None });
+        page.watch(Watched {
+            backing,
+            job: settings.job.clone(),
+            deadline: settings.run_deadline,
+            part: None,
+        });
     }
     let _served = Served::on(settings.metrics_addr, page).await;
     signals.stop.cancelled().await;

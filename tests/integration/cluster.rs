@@ -1,6 +1,7 @@
 //! The programs of a cluster, `producer`, `worker` and `dashboard`, on a real Postgres and a real RabbitMQ.
 
 mod away;
+mod backups;
 mod core_dumps;
 mod dashboard;
 mod dead_letters;
@@ -11,7 +12,8 @@ mod dying;
 mod killed;
 mod log_lines;
 mod metrics;
-mod ordinary;
+mod notices;
+pub(crate) mod ordinary;
 mod paused;
 mod personal_data;
 mod queues;

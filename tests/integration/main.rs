@@ -7,5 +7,5 @@ mod docs;
 mod first_night;
 mod night;
 mod process;
-#[cfg(feature = "otlp")]
 mod traces;
+mod watching;

@@ -1,8 +1,10 @@
 //! `standalone` and `simulators` as an operator starts them: exit statuses, standard output, signals, `kill -9`,
 //! files, lists, a terminal, and a FHIR server nobody here wrote.
 
+mod backups;
 mod dates;
 mod doctor;
+mod exports;
 mod files;
 mod gspread;
 mod interrupted;
@@ -11,6 +13,7 @@ mod lists;
 mod locked;
 mod log_lines;
 mod metrics;
+mod notices;
 mod personal_data;
 mod refused;
 mod replays;

@@ -8,6 +8,7 @@ use clap::Parser;
 use shared::clock::Clock;
 use shared::cluster::Cluster;
 use shared::ledger::RunKind;
+use shared::lookout::{Lookout, LookoutTerms};
 use shared::metrics::{Page, Served, Watched};
 use shared::retention::Retention;
 use shared::settings::Settings;
@@ -70,7 +71,12 @@ async fn run() -> Status {
         let backing = &connected.backing;
         let worker = worker::worker(backing, &settings, fhir, Tuning::default(), &Company::default());
         let part = Some(worker.part());
-        page.watch(Watched { backing: backing.clone(), job: settings.job.clone(), part });
+        page.watch(Watched {
+            backing: backing.clone(),
+            job: settings.job.clone(),
+            deadline: settings.run_deadline,
+            part,
+        });
         let duties = CancellationToken::new();
         let holder = caller::holder(&clock);
         // Others may be at it too, all day long: less eager than a producer with a night of its own.
@@ -83,12 +89,19 @@ async fn run() -> Status {
             async move { steward.serve(duties).await }
         };
         let notifier = Notifier::new(backing.ledger.clone(), webhook, settings.job.clone(), holder.clone());
+        let lookout = Lookout::new(
+            backing.ledger.clone(),
+            settings.job.clone(),
+            holder.clone(),
+            LookoutTerms::default(),
+        );
         let retention = Retention::new(backing.ledger.clone(), &settings, holder.clone());
         tracing::info!(holder, "working");
         tokio::join!(
             steward(RunKind::Night),
             steward(RunKind::DryRun),
             notifier.serve(duties.clone()),
+            lookout.serve(duties.clone()),
             retention.serve(duties.clone()),
             async {
                 worker.run_at_most(signals.stop.clone(), signals.abort.clone(), DRAIN).await;

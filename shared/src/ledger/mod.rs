@@ -33,10 +33,10 @@ use jiff::Timestamp;
 
 pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
-pub use outbox::{Notice, OpenNotice, StrayMessage, StrayView};
+pub use outbox::{KeptNotice, Notice, StrayMessage, StrayView};
 pub use pages::{
-    Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, IntentView, LedgerPages,
-    NotedAct, Page, RowHistory,
+    Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, Handled, IntentView,
+    LedgerPages, NotedAct, Page, ReplayView, RowHistory, Window,
 };
 pub use prune::{Expiring, PruneTerms, Pruned};
 pub use row::{
@@ -48,7 +48,10 @@ pub use run::{
     Selection, ShutGate, Snapshot,
 };
 pub use samples::{LedgerSamples, LimiterSample, Sample, SamplePoint};
-pub use view::{Act, DeadLetterView, Progress, RowFilter, RowView, RunSummary, Standing, Tally};
+pub use view::{
+    Act, DeadLetterView, Progress, RECENT_NIGHTS, RECENT_ROWS, RowFilter, RowView, RunSummary, Standing,
+    Tally,
+};
 
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -224,7 +227,10 @@ pub trait LedgerView: Send + Sync {
     ) -> Result<Option<(Order, KeyedHash, Option<RowMessage>)>, LedgerError>;
 
     /// Notices that are not posted yet, oldest first.
-    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError>;
+    async fn open_notices(&self, limit: u32) -> Result<Vec<KeptNotice>, LedgerError>;
+
+    /// The newest notice whose key begins so, posted or not.
+    async fn latest_notice(&self, key_begins: &str) -> Result<Option<KeptNotice>, LedgerError>;
 
     /// Runs that closed at least `age` ago and have dead letters that nobody replayed, oldest first.
     async fn expiring(&self, job: &str, age: Duration) -> Result<Vec<Expiring>, LedgerError>;

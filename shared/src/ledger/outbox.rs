@@ -17,10 +17,10 @@ pub struct Notice {
     pub detail: serde_json::Value,
 }
 
-/// A notice that is not posted yet.
+/// A notice as it is kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OpenNotice {
-    /// Its number: they are posted in this order.
+pub struct KeptNotice {
+    /// Its number: notices are posted in this order.
     pub number: i64,
     /// The notice.
     pub notice: Notice,

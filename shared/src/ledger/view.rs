@@ -47,11 +47,21 @@ impl Tally {
     }
 }
 
+/// How many rows tell how rows fare now.
+pub const RECENT_ROWS: u32 = 1_000;
+
+/// Nights that [`RECENT_ROWS`] are looked for in: a few small ones, and one in which old dead letters are replayed.
+pub const RECENT_NIGHTS: u32 = 5;
+
 /// Where a job stands: what its metrics are made of.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
     /// The newest run that writes, with its counts.
     pub newest: Option<RunSummary>,
+    /// When a row of that run last got its outcome; none before the first, those of the snapshot aside.
+    pub last_ended: Option<Timestamp>,
+    /// The rows of nights that ended last, by outcome: [`RECENT_ROWS`] of the newest [`RECENT_NIGHTS`] at most.
+    pub recent: BTreeMap<Outcome, u64>,
     /// When a run of all of a date's rows last closed.
     pub last_success: Option<Timestamp>,
     /// Dead letters that were not replayed.

@@ -36,6 +36,8 @@ pub struct Watched {
     pub backing: Backing,
     /// `JOB_NAME`.
     pub job: String,
+    /// `RUN_DEADLINE`.
+    pub deadline: Duration,
     /// What a worker needs beside the ledger: then the queue is needed too. None: a producer.
     pub part: Option<Arc<dyn Part>>,
 }
@@ -107,7 +109,7 @@ impl Watched {
         let survey = Survey::new();
         let Backing { ledger, queues, .. } = &self.backing;
         let (of_ledger, of_queues) = tokio::join!(
-            answer(survey.of_ledger(ledger.as_ref(), &self.job)),
+            answer(survey.of_ledger(ledger.as_ref(), &self.job, self.deadline)),
             answer(survey.of_queues(queues))
         );
         for (side, answer) in [("ledger", of_ledger), ("queue", of_queues)] {

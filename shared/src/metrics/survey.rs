@@ -2,6 +2,8 @@
 //!
 //! Each survey has a recorder of its own: what could not be asked is left out, and never shown as it was.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use metrics::{counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
@@ -31,10 +33,29 @@ impl Survey {
         with_local_recorder(&self.0, || counter!(name).absolute(value));
     }
 
-    pub(super) async fn of_ledger(&self, ledger: &dyn LedgerView, job: &str) -> Result<(), LedgerError> {
+    pub(super) async fn of_ledger(
+        &self,
+        ledger: &dyn LedgerView,
+        job: &str,
+        deadline: Duration,
+    ) -> Result<(), LedgerError> {
         let standing = ledger.standing(job).await?;
         let now = ledger.now().await?;
-        let Standing { newest, last_success, dead_letters_open, last_prune, overlaps_refused } = standing;
+        let Standing {
+            newest,
+            last_ended,
+            recent,
+            last_success,
+            dead_letters_open,
+            last_prune,
+            overlaps_refused,
+        } = standing;
+        with_local_recorder(&self.0, || {
+            for outcome in Outcome::ALL {
+                let rows = recent.get(outcome).copied().unwrap_or(0);
+                gauge!(names::RECENT_ROWS, "outcome" => outcome.as_str()).set(rows as f64);
+            }
+        });
         self.gauge(names::DEAD_LETTERS_OPEN, dead_letters_open as f64);
         self.count(names::LOCK_REFUSED, overlaps_refused);
         if let Some(at) = last_success {
@@ -45,6 +66,11 @@ impl Survey {
         }
         if let Some(newest) = newest {
             self.of_run(&newest, now);
+            let run = &newest.run;
+            self.gauge(names::RUN_DEADLINE, seconds(run.started_at) + deadline.as_secs_f64());
+            if let Some(at) = last_ended.or(run.snapshot_at) {
+                self.gauge(names::RUN_LAST_ROW, seconds(at));
+            }
         }
         Ok(())
     }

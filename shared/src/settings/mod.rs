@@ -19,7 +19,7 @@ use crate::secrets::SecretRef;
 use reader::{Reader, duration, http_url};
 
 pub use dashboard::{DashboardSettings, Network};
-pub use fhir::{AuthKind, FhirBatch, FhirSettings, FhirWrite, PreviousNumber};
+pub use fhir::{AuthKind, FhirBatch, FhirSearch, FhirSettings, FhirWrite, PreviousNumber};
 pub use reader::SettingError;
 pub use traces::TraceSettings;
 #[cfg(feature = "otlp")]
@@ -245,6 +245,7 @@ mod tests {
         assert_eq!((settings.fhir.max_concurrency, settings.retry_max_attempts), (256, 6));
         assert_eq!(settings.fhir.auth, [AuthKind::ApiKey]);
         assert_eq!((settings.fhir.write, settings.fhir.batch), (FhirWrite::Put, FhirBatch::Off));
+        assert_eq!(settings.fhir.search, FhirSearch::Get);
         assert_eq!(settings.run_deadline, Duration::from_secs(30 * 60));
         assert_eq!(settings.zone.iana_name(), Some("Asia/Jakarta"));
         assert_eq!(settings.job, "nightly-whatsapp-sync");
@@ -258,6 +259,7 @@ mod tests {
             ("FHIR_URL", "ftp://x", "http"),
             ("FHIR_AUTH", "bearer,oauth2", "api-key,oauth2"),
             ("FHIR_TOKEN_URL", "token.example.org", "http or https URL"),
+            ("FHIR_SEARCH", "put", "get, post"),
             ("FHIR_WRITE", "post", "put, patch, auto"),
             ("FHIR_BATCH", "50", "off, on, auto"),
             ("FHIR_MAX_CONCURRENCY", "0", "1 to 10000"),

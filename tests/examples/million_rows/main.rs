@@ -51,7 +51,8 @@ fn sqlite_sql(run: RunId, rows: u32) -> String {
          INSERT INTO row (run_id, sheet_row, state, outcome, reason, warnings, nik_hash, number_hash, sealed, attempts,
                           requests, sweep_at, ended_at, took, exchanges)
          SELECT {run}, sheet_row, state, outcome, reason, warnings, printf('1:%032x', n * 2654435761 % 4294967296),
-                printf('1:%032x', n), zeroblob(110), 1, 2, n, 1, 80000, '[{{\"o\":\"search\",\"a\":\"ok\",\"ms\":31}}]' FROM shape;
+                printf('1:%032x', n), zeroblob(110), 1, 2, n, CASE WHEN outcome IS NOT NULL THEN n + 1 END, 80000,
+                '[{{\"o\":\"search\",\"a\":\"ok\",\"ms\":31}}]' FROM shape;
          INSERT INTO dead_letter (run_id, sheet_row, generation, reason, error, attempts, nik_hash, sealed, died_at)
          SELECT {run}, sheet_row, 1, reason, 'HTTP 503', 6, printf('1:%032x', n * 2654435761 % 4294967296), zeroblob(110), n
          FROM shape WHERE outcome = 'dead_lettered';
@@ -79,7 +80,7 @@ fn postgres_sql(run: RunId, rows: u32) -> String {
          INSERT INTO row (run_id, sheet_row, state, outcome, reason, warnings, nik_hash, number_hash, sealed, attempts,
                           requests, sweep_at, ended_at, took, exchanges)
          SELECT {run}, sheet_row, state, outcome, reason, warnings, {hash}, '1:' || lpad(to_hex(n), 32, '0'), {sealed}, 1, 2,
-                now(), now(), 80000, '[{{\"o\":\"search\",\"a\":\"ok\",\"ms\":31}}]' FROM shape;
+                now(), CASE WHEN outcome IS NOT NULL THEN now() - ({rows} - n) * interval '1 millisecond' END, 80000, '[{{\"o\":\"search\",\"a\":\"ok\",\"ms\":31}}]' FROM shape;
          INSERT INTO dead_letter (run_id, sheet_row, generation, reason, error, attempts, nik_hash, sealed, died_at)
          SELECT {run}, sheet_row, 1, reason, 'HTTP 503', 6, {hash}, {sealed}, now()
          FROM shape WHERE outcome = 'dead_lettered';

@@ -1,12 +1,15 @@
 //! What a scrape tells of a night, against its report.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::metrics::{Kind, Page, Part, Served, Watched};
 use shared::retention::Retention;
 use simulators::{DemoNight, FaultPlan, NightOptions, Rate};
 use tests::night::{DATE, Scene, whole};
 use tests::process::{Pages, Secrets};
+
+const DEADLINE: Duration = Duration::from_secs(1_800);
 
 /// A FHIR server that is as it is told.
 struct Told(Result<(), String>);
@@ -33,7 +36,7 @@ async fn a_scrape_after_the_night_agrees_with_the_report_and_names_nobody() {
     let process = scene.open().await;
     let page = Arc::new(Page::default());
     let (backing, job) = (process.common.backing.clone(), process.settings.job.clone());
-    page.watch(Watched { backing, job, part: Some(Arc::new(Told(Ok(())))) });
+    page.watch(Watched { backing, job, deadline: DEADLINE, part: Some(Arc::new(Told(Ok(())))) });
     let served = Served::on(([127, 0, 0, 1], 0).into(), page).await;
     let pages = Pages::at(served.address().expect("loopback has ports"));
 
@@ -63,7 +66,16 @@ async fn a_scrape_after_the_night_agrees_with_the_report_and_names_nobody() {
     assert_eq!(scrape.get("run_progress_ratio"), Some(1.0));
     let second = |at: jiff::Timestamp| at.as_microsecond() as f64 / 1e6;
     assert_eq!(scrape.get("run_last_start_timestamp_seconds"), Some(second(report.started_at)));
+    let deadline = second(report.started_at) + DEADLINE.as_secs_f64();
+    assert_eq!(scrape.get("run_deadline_timestamp_seconds"), Some(deadline));
     let finished = report.finished_at.map(second);
+    let last_row = scrape.get("run_last_row_timestamp_seconds");
+    assert!(last_row > report.snapshot_at.map(second) && last_row <= finished, "{last_row:?}");
+    // Those that the snapshot decided do not count: they say nothing of how rows fare.
+    let recent = scrape.by_label("recent_rows");
+    assert_eq!(recent["dead_lettered"], outcomes["dead_lettered"]);
+    assert_eq!((recent["updated"], recent["rejected"]), (outcomes["updated"], 0.0));
+    assert!(outcomes["rejected"] > 0.0);
     assert_eq!(scrape.get("run_last_success_timestamp_seconds"), finished);
     assert_eq!(scrape.get("run_projected_finish_timestamp_seconds"), finished);
     assert_eq!(
@@ -94,6 +106,9 @@ async fn a_scrape_after_the_night_agrees_with_the_report_and_names_nobody() {
             Kind::Histogram => "histogram",
         };
         assert_eq!(kind, known, "{name}");
+        for labels in scrape.labels(&name) {
+            assert_eq!(labels, metric.labels, "{name}");
+        }
         assert!(scrape.text.contains(&format!("# HELP {name} {}", metric.help)), "{name}");
     }
     assert_eq!(scrape.declared().len(), shared::metrics::ALL.len(), "{}", scrape.text);
@@ -115,7 +130,7 @@ async fn a_process_is_ready_when_every_other_side_is() {
 
     let (backing, job) = (process.common.backing.clone(), process.settings.job.clone());
     let part = Told(Err("it fails (status 500)".into()));
-    page.watch(Watched { backing, job, part: Some(Arc::new(part)) });
+    page.watch(Watched { backing, job, deadline: DEADLINE, part: Some(Arc::new(part)) });
     let (status, text) = pages.get("/readyz").await;
     assert_eq!((status, text.as_str()), (503, "ledger: ok\nqueue: ok\nFHIR server: it fails (status 500)\n"));
     assert_eq!(pages.get("/healthz").await.0, 200, "the process itself is well");

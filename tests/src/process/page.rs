@@ -41,6 +41,11 @@ impl Pages {
         Self::at(line["address"].as_str().expect("an address").parse().expect("an address"))
     }
 
+    /// Host and port.
+    pub fn authority(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
     /// Status and body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await.expect("an answer");
@@ -78,6 +83,15 @@ impl Scrape {
         labelled.map(|(series, sample)| (value(series), *sample)).collect()
     }
 
+    /// The names of each sample's labels, for a metric with its prefix; a histogram's bounds aside.
+    pub fn labels(&self, metric: &str) -> Vec<Vec<&str>> {
+        let of_metric = |series: &&String| {
+            let name = series.split('{').next().unwrap_or_default();
+            name.strip_prefix(metric).is_some_and(|rest| ["", "_bucket", "_sum", "_count"].contains(&rest))
+        };
+        self.samples.keys().filter(of_metric).map(|series| label_names(series)).collect()
+    }
+
     /// All samples of a metric together.
     pub fn sum(&self, metric: &str) -> f64 {
         let start = format!("nightly_sync_{metric}{{");
@@ -96,4 +110,10 @@ impl Scrape {
         }
         declared
     }
+}
+
+fn label_names(series: &str) -> Vec<&str> {
+    let labels = series.split_once('{').map_or("", |(_, labels)| labels.trim_end_matches('}'));
+    let names = labels.split(',').filter_map(|label| label.split_once('='));
+    names.map(|(name, _)| name).filter(|name| *name != "le").collect()
 }

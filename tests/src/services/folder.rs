@@ -78,6 +78,12 @@ fn unprivileged(kind: &str) -> Result<String, String> {
     found.map(str::to_owned).ok_or_else(|| "running as root, and there is no other user for a server".into())
 }
 
+/// A port of loopback that nobody listens on now.
+pub(super) fn free_port() -> Result<String, String> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    port.map(|address| address.port().to_string()).map_err(|error| format!("no free port: {error}"))
+}
+
 /// The first folder of `PATH`, and then of `others`, that holds all these programs.
 pub(super) fn folder_of(programs: &[&str], others: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -12,6 +12,7 @@ mod docker;
 mod folder;
 mod management;
 pub mod postgres;
+mod prometheus;
 mod rabbitmq;
 mod relay;
 
@@ -21,6 +22,7 @@ pub use broker::Broker;
 pub use certificates::Certificates;
 pub use management::Management;
 pub use postgres::{Place, PostgresServer, connect};
+pub use prometheus::Prometheus;
 pub use rabbitmq::Vhost;
 pub use relay::{Flow, Relay};
 

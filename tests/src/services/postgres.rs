@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::choice::{Service, Source};
 use super::docker::{Container, Image};
-use super::folder::{Private, folder_of};
+use super::folder::{Private, folder_of, free_port};
 use super::say;
 
 const SERVICE: Service =
@@ -188,6 +188,11 @@ impl PostgresServer {
         Place { uri, name }
     }
 
+    /// The address of one of its databases.
+    pub fn database(&self, name: &str) -> String {
+        with_database(&self.uri, name)
+    }
+
     /// The folder of a private server: its log is `server.log`, its data are in `data`.
     pub fn folder(&self) -> Option<&Path> {
         if let Origin::Local(server, _) = &self.origin { Some(&server.folder) } else { None }
@@ -253,11 +258,6 @@ fn debian_folders() -> Vec<PathBuf> {
         |path: &PathBuf| path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok());
     versions.sort_by_key(number);
     versions.into_iter().rev().map(|version| version.join("bin")).collect()
-}
-
-fn free_port() -> Result<String, String> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    port.map(|address| address.port().to_string()).map_err(|error| format!("no free port: {error}"))
 }
 
 /// Version 7 names tell when a place was made.

@@ -28,7 +28,7 @@ impl Fhir {
             identifier_system: fhir.identifier_system.clone(),
             timeout: fhir.timeout,
             credentials: Vec::new(),
-            search_by_post: false,
+            search: fhir.search,
             write: fhir.write,
             batch: fhir.batch,
             max_concurrency: fhir.max_concurrency,

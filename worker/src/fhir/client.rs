@@ -11,6 +11,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 use shared::domain::Nik;
 use shared::metrics::Metrics;
+use shared::settings::FhirSearch;
 use tower::ServiceExt;
 
 use super::answer;
@@ -116,7 +117,7 @@ pub struct FhirClient {
     pub(super) system: String,
     /// `identifier=SYSTEM|` percent-encoded; a NIK, being digits, goes behind it as it is.
     pub(super) identifier_query: String,
-    search_by_post: bool,
+    search: FhirSearch,
     pub(super) choice: Choice,
 }
 
@@ -159,7 +160,7 @@ impl FhirClient {
             identifier_query: query.query().unwrap_or_default().to_owned(),
             base,
             system: config.identifier_system.clone(),
-            search_by_post: config.search_by_post,
+            search: config.search,
             choice: Choice::new(config.write, config.batch),
         })
     }
@@ -322,7 +323,7 @@ impl FhirClient {
     }
 
     pub(super) fn search_by(&self, operation: Operation, query: String) -> Result<Request<Bytes>, Failure> {
-        if !self.search_by_post {
+        if self.search == FhirSearch::Get {
             return Ok(strict(get(operation, uri(&format!("{}Patient?{query}", self.base))?)));
         }
         let mut request = Request::new(Bytes::from(query));

@@ -23,6 +23,7 @@ mod convert;
 mod counts;
 mod due;
 mod fleet;
+mod handled;
 mod history;
 mod intents;
 mod lock;
@@ -50,7 +51,7 @@ use session::Session;
 
 use super::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Expiring, Fence, Gate, Intent,
-    Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Page, Progress,
+    KeptNotice, Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, Order, Page, Progress,
     PruneTerms, Pruned, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId,
     RunSummary, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
@@ -343,8 +344,12 @@ impl LedgerView for PostgresLedger {
         views::newest_success(self.session("read the newest success").await?, nik).await
     }
 
-    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
+    async fn open_notices(&self, limit: u32) -> Result<Vec<KeptNotice>, LedgerError> {
         outbox::open_notices(self.session("list open notices").await?, limit).await
+    }
+
+    async fn latest_notice(&self, key_begins: &str) -> Result<Option<KeptNotice>, LedgerError> {
+        outbox::latest_notice(self.session("read the latest notice").await?, key_begins).await
     }
 
     async fn expiring(&self, job: &str, age: Duration) -> Result<Vec<Expiring>, LedgerError> {

@@ -5,7 +5,7 @@ use tokio_postgres::types::{Json, Type};
 
 use super::convert::{count, get, instant};
 use super::session::Session;
-use crate::ledger::{LedgerError, Notice, OpenNotice, StrayMessage, StrayView};
+use crate::ledger::{KeptNotice, LedgerError, Notice, StrayMessage, StrayView};
 
 const POST: &str = "
     INSERT INTO notice (key, kind, text, detail, noted_at) VALUES ($1, $2, $3, $4, ledger_now())
@@ -30,19 +30,31 @@ const OPEN: &str = "
     SELECT number, key, kind, text, detail, noted_at, attempts FROM notice
     WHERE posted_at IS NULL ORDER BY number LIMIT $1";
 
-pub(super) async fn open_notices(session: Session, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
-    let read = |row: &Row| {
-        let Json(detail) = get(row, "detail")?;
-        let notice =
-            Notice { key: get(row, "key")?, kind: get(row, "kind")?, text: get(row, "text")?, detail };
-        Ok(OpenNotice {
-            number: get(row, "number")?,
-            notice,
-            noted_at: instant(row, "noted_at")?.unwrap_or_default(),
-            attempts: count(row, "attempts")?,
-        })
-    };
-    session.finish(&[(OPEN, &[(&i64::from(limit), Type::INT8)])]).await?.iter().map(read).collect()
+pub(super) async fn open_notices(session: Session, limit: u32) -> Result<Vec<KeptNotice>, LedgerError> {
+    session.finish(&[(OPEN, &[(&i64::from(limit), Type::INT8)])]).await?.iter().map(read_notice).collect()
+}
+
+const LATEST: &str = "
+    SELECT number, key, kind, text, detail, noted_at, attempts FROM notice
+    WHERE starts_with(key, $1) ORDER BY number DESC LIMIT 1";
+
+pub(super) async fn latest_notice(
+    session: Session,
+    key_begins: &str,
+) -> Result<Option<KeptNotice>, LedgerError> {
+    let latest = session.finish(&[(LATEST, &[(&key_begins, Type::TEXT)])]).await?;
+    latest.first().map(read_notice).transpose()
+}
+
+fn read_notice(row: &Row) -> Result<KeptNotice, LedgerError> {
+    let Json(detail) = get(row, "detail")?;
+    let notice = Notice { key: get(row, "key")?, kind: get(row, "kind")?, text: get(row, "text")?, detail };
+    Ok(KeptNotice {
+        number: get(row, "number")?,
+        notice,
+        noted_at: instant(row, "noted_at")?.unwrap_or_default(),
+        attempts: count(row, "attempts")?,
+    })
 }
 
 const NOTE: &str = "

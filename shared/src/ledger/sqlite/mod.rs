@@ -7,13 +7,16 @@
 //! WAL with `synchronous=FULL`: a commit is on disk before it is answered
 //! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
+mod backup;
 mod claims;
 mod convert;
 mod counts;
 mod due;
 pub(crate) mod file;
 mod fleet;
+mod handled;
 mod history;
+mod holder;
 mod outbox;
 mod pages;
 mod prune;
@@ -37,10 +40,11 @@ use rusqlite::Connection;
 
 use super::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterView, DueTerms, Expiring, Fence, Gate, Intent,
-    Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, OpenNotice, Order, Progress, PruneTerms,
+    KeptNotice, Ledger, LedgerError, LedgerView, LockAttempt, NewRun, Notice, Order, Progress, PruneTerms,
     Pruned, Record, Recorded, Replay, RowFilter, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Seeded,
     ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
 };
+use crate::caller;
 use crate::clock::Clock;
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
@@ -96,6 +100,7 @@ impl SqliteLedger {
                 }
             }
         }
+        holder::write(&lock, &lock_path, &caller::holder(&clock))?;
         drop(open_private(path)?);
         let mut connection = Connection::open(path).doing("open the database")?;
         prepare(&mut connection)?;
@@ -368,8 +373,13 @@ impl LedgerView for SqliteLedger {
         self.read("read the newest success", move |db| views::newest_success(db, &nik)).await
     }
 
-    async fn open_notices(&self, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
+    async fn open_notices(&self, limit: u32) -> Result<Vec<KeptNotice>, LedgerError> {
         self.read("list open notices", move |db| outbox::open_notices(db, limit)).await
+    }
+
+    async fn latest_notice(&self, key_begins: &str) -> Result<Option<KeptNotice>, LedgerError> {
+        let key_begins = key_begins.to_owned();
+        self.read("read the latest notice", move |db| outbox::latest_notice(db, &key_begins)).await
     }
 
     async fn expiring(&self, job: &str, age: Duration) -> Result<Vec<Expiring>, LedgerError> {

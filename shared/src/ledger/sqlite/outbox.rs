@@ -1,10 +1,10 @@
 //! Notices on their way to people, and messages that nobody could read.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Sql as _;
 use super::convert::{instant, json};
-use crate::ledger::{LedgerError, Notice, OpenNotice, StrayMessage, StrayView};
+use crate::ledger::{KeptNotice, LedgerError, Notice, StrayMessage, StrayView};
 
 pub(super) fn post_notice(db: &Connection, now: i64, notice: &Notice) -> Result<(), LedgerError> {
     db.execute(
@@ -15,26 +15,36 @@ pub(super) fn post_notice(db: &Connection, now: i64, notice: &Notice) -> Result<
     Ok(())
 }
 
-pub(super) fn open_notices(db: &Connection, limit: u32) -> Result<Vec<OpenNotice>, LedgerError> {
-    let read = |row: &Row<'_>| {
-        Ok(OpenNotice {
-            number: row.get("number")?,
-            notice: Notice {
-                key: row.get("key")?,
-                kind: row.get("kind")?,
-                text: row.get("text")?,
-                detail: json(row, "detail")?.unwrap_or_default(),
-            },
-            noted_at: instant(row, "noted_at")?.unwrap_or_default(),
-            attempts: row.get("attempts")?,
-        })
-    };
+pub(super) fn open_notices(db: &Connection, limit: u32) -> Result<Vec<KeptNotice>, LedgerError> {
     db.prepare_cached(
         "SELECT number, key, kind, text, detail, noted_at, attempts FROM notice INDEXED BY notice_open
          WHERE posted_at IS NULL ORDER BY number LIMIT ?",
     )
-    .and_then(|mut open| open.query_map([limit], read)?.collect())
+    .and_then(|mut open| open.query_map([limit], read_notice)?.collect())
     .doing("list open notices")
+}
+
+pub(super) fn latest_notice(db: &Connection, key_begins: &str) -> Result<Option<KeptNotice>, LedgerError> {
+    db.prepare_cached(
+        "SELECT number, key, kind, text, detail, noted_at, attempts FROM notice
+         WHERE substr(key, 1, length(?1)) = ?1 ORDER BY number DESC LIMIT 1",
+    )
+    .and_then(|mut latest| latest.query_row([key_begins], read_notice).optional())
+    .doing("read the latest notice")
+}
+
+fn read_notice(row: &Row<'_>) -> rusqlite::Result<KeptNotice> {
+    Ok(KeptNotice {
+        number: row.get("number")?,
+        notice: Notice {
+            key: row.get("key")?,
+            kind: row.get("kind")?,
+            text: row.get("text")?,
+            detail: json(row, "detail")?.unwrap_or_default(),
+        },
+        noted_at: instant(row, "noted_at")?.unwrap_or_default(),
+        attempts: row.get("attempts")?,
+    })
 }
 
 pub(super) fn note_notice(db: &Connection, now: i64, number: i64, posted: bool) -> Result<(), LedgerError> {

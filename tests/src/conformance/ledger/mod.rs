@@ -10,6 +10,7 @@ mod due;
 mod fleet;
 mod intents;
 mod lock;
+mod lookout;
 mod newest;
 mod outbox;
 mod pages;
@@ -139,6 +140,7 @@ macro_rules! ledger_cases {
                 notices_wait_in_their_order_until_they_are_posted,
                 a_stray_is_kept_once_and_sealed,
                 the_ledgers_clock_goes_on,
+                the_latest_notice_is_found_by_how_its_key_begins,
             }
             newest {
                 the_newest_success_is_kept,
@@ -203,6 +205,7 @@ macro_rules! ledger_cases {
                 a_replayed_row_can_be_superseded,
                 a_replay_leaves_the_run_closed,
                 a_replay_under_way_leaves_its_run_unfinished,
+                the_newest_replays_tell_how_far_they_are,
                 a_number_said_again_is_newer_than_a_dead_letter_before_it,
             }
             prune {
@@ -234,6 +237,16 @@ macro_rules! ledger_cases {
                 a_duty_has_one_holder_at_a_time,
                 a_duty_is_kept_by_renewing_it,
             }
+            lookout {
+                a_pause_and_its_end_are_told_once_each_by_whoever_looks,
+                a_pause_that_comes_back_soon_is_one,
+                a_guard_is_told_at_once_and_a_wait_that_is_asked_for_is_not,
+                a_pause_is_not_over_because_nobody_is_left_to_prolong_it,
+                a_standstill_is_told_and_that_rows_end_again,
+                a_night_that_comes_out_of_a_pause_does_not_stand_still_yet,
+                many_dead_letters_are_told_and_that_they_are_done,
+                another_jobs_trouble_is_not_ours,
+            }
             views {
                 a_run_nobody_opened_is_not_there,
                 unfinished_runs_come_oldest_date_first,
@@ -241,6 +254,8 @@ macro_rules! ledger_cases {
                 rows_are_paged_and_filtered,
                 dead_letters_are_paged_and_filtered,
                 a_job_stands_by_its_newest_night_and_its_last_whole_success,
+                the_rows_that_ended_last_are_counted_over_nights,
+                no_more_than_a_thousand_rows_are_recent,
                 a_tally_counts_what_rows_became,
                 progress_counts_what_is_on_its_way,
                 progress_counts_what_the_queue_may_not_have,
@@ -259,6 +274,7 @@ macro_rules! ledger_cases {
                 a_claim_that_was_given_back_is_no_attempt,
                 dead_letters_in_groups,
                 a_page_of_dead_letters,
+                whose_data_was_in_hand_between_two_instants,
                 acts_of_a_run_and_of_all,
                 a_gate_tells_since_when,
             }

@@ -108,3 +108,22 @@ pub(super) async fn the_ledgers_clock_goes_on(stage: Stage) {
     let passed = stage.ledger().now().await.expect("a clock").duration_since(before).unsigned_abs();
     assert!(passed >= hour && passed < hour * 2, "{passed:?}");
 }
+
+pub(super) async fn the_latest_notice_is_found_by_how_its_key_begins(stage: Stage) {
+    let latest = async |begins: &str| {
+        let latest = stage.ledger().latest_notice(begins).await.expect("an answer");
+        latest.map(|latest| latest.notice.key)
+    };
+    assert_eq!(latest("paused:").await, None);
+    for key in ["paused:a:0", "paused:a%b:0", "paused:a:1", "stalled:a:0"] {
+        stage.ledger().post_notice(&notice(key)).await.expect("to note");
+    }
+    assert_eq!(latest("paused:a:").await.as_deref(), Some("paused:a:1"));
+    assert_eq!(latest("paused:a%").await.as_deref(), Some("paused:a%b:0"), "no pattern");
+    assert_eq!(latest("").await.as_deref(), Some("stalled:a:0"));
+    let open = stage.ledger().open_notices(10).await.expect("notices");
+    stage.ledger().note_notice(open[2].number, true).await.expect("to note");
+    let kept = stage.ledger().latest_notice("paused:a:").await.expect("an answer").expect("a posted one");
+    assert_eq!((kept.number, kept.notice), (open[2].number, notice("paused:a:1")));
+    assert_eq!(kept.noted_at, open[2].noted_at);
+}

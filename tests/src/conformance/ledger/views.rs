@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::domain::{Outcome, Reason, Warning};
-use shared::ledger::{Act, Notice, Progress, Replay, RowFilter, RunId, RunKind, Selection, Tally};
+use shared::ledger::{
+    Act, Claim, ClaimRequest, Notice, Progress, Replay, RowFilter, RunId, RunKind, Selection, Settlement,
+    Tally,
+};
 use uuid::Uuid;
 
-use super::stage::{JOB, Stage, closing, date, done, failed, key, retry};
+use super::stage::{JOB, LEASE, Stage, closing, date, done, failed, key, plain, retry};
 
 const ON: &str = "2026-11-23";
 
@@ -102,6 +105,69 @@ pub(super) async fn a_job_stands_by_its_newest_night_and_its_last_whole_success(
     assert_eq!((replayed.len(), standing(JOB).await.dead_letters_open), (1, 0));
     let other = standing("another job").await;
     assert!(other.newest.is_none() && other.last_success.is_none() && other.overlaps_refused == 0);
+}
+
+pub(super) async fn the_rows_that_ended_last_are_counted_over_nights(stage: Stage) {
+    let standing = async |job| stage.ledger().standing(job).await.expect("an answer");
+    assert!(standing(JOB).await.recent.is_empty());
+    let fence = stage.lock("2026-11-22", "producer").await;
+    let early = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
+    // What the snapshot decides says nothing of how rows fare.
+    let mut rows = vec![stage.rejected(early, 2, 1, None), stage.row(early, 3, 2, 2)];
+    rows.extend([stage.row(early, 4, 3, 3), stage.row(early, 5, 3, 3)]);
+    stage.seed(&fence, early, 2..=5, rows).await;
+    stage.complete(&fence, early).await;
+    assert_eq!((standing(JOB).await.recent, standing(JOB).await.last_ended), (BTreeMap::new(), None));
+    stage.kill(key(early, 3), Reason::PatientGone).await;
+    let dead = BTreeMap::from([(Outcome::DeadLettered, 1)]);
+    let stands = standing(JOB).await;
+    assert_eq!(stands.recent, dead);
+    let first_end = stands.last_ended.expect("a row ended");
+
+    let late = stage.night(ON, &[(2, 11, 11), (3, 12, 12), (4, 13, 13)]).await;
+    let stands = standing(JOB).await;
+    assert_eq!((stands.recent, stands.last_ended), (dead, None), "no row of the newest night ended");
+    stage.advance(Duration::from_secs(60)).await;
+    stage.finish(late, 2, Outcome::Updated).await;
+    stage.finish(late, 3, Outcome::Updated).await;
+    let dry = stage.run_of(ON, RunKind::DryRun, Selection::default(), &[(2, 21, 21)]).await;
+    stage.finish(dry, 2, Outcome::Unchanged).await;
+    let stands = standing(JOB).await;
+    assert_eq!(stands.recent, BTreeMap::from([(Outcome::DeadLettered, 1), (Outcome::Updated, 2)]));
+    assert!(stands.last_ended > Some(first_end), "{:?}", stands.last_ended);
+    stage.ledger().replay(Replay::default()).await.expect("to replay");
+    assert_eq!(standing(JOB).await.recent, BTreeMap::from([(Outcome::Updated, 2)]), "it is open again");
+    assert!(standing("another job").await.recent.is_empty());
+}
+
+pub(super) async fn no_more_than_a_thousand_rows_are_recent(stage: Stage) {
+    let rows =
+        |whose: u32, of: u32| (0..of).map(|row| (row + 2, row + whose, row + whose)).collect::<Vec<_>>();
+    let end_all = async |run, of: u32, settlement: Settlement| {
+        let requests: Vec<_> =
+            (0..of).map(|row| ClaimRequest { key: key(run, row + 2), turn: 0, alone: false }).collect();
+        let claims = stage.ledger().claim(&requests, LEASE).await.expect("to claim");
+        let records: Vec<_> = claims
+            .iter()
+            .map(|claim| match claim {
+                Claim::Ours(claimed) => plain(claimed, settlement.clone()),
+                other => panic!("it was not claimed: {other:?}"),
+            })
+            .collect();
+        stage.ledger().record(&records).await.expect("to record");
+    };
+    let early = stage.night("2026-11-22", &rows(1, 900)).await;
+    end_all(early, 900, done(Outcome::Unchanged)).await;
+    stage.advance(Duration::from_secs(60)).await;
+    let late = stage.night(ON, &rows(2_001, 998)).await;
+    end_all(late, 998, done(Outcome::Updated)).await;
+    let recent = async || stage.ledger().standing(JOB).await.expect("an answer").recent;
+    assert_eq!(recent().await, BTreeMap::from([(Outcome::Updated, 998), (Outcome::Unchanged, 2)]));
+    stage.advance(Duration::from_secs(60)).await;
+    let newest = stage.night("2026-11-24", &rows(4_001, 3)).await;
+    end_all(newest, 3, done(Outcome::SkippedNotFound)).await;
+    let expected = BTreeMap::from([(Outcome::Updated, 997), (Outcome::SkippedNotFound, 3)]);
+    assert_eq!(recent().await, expected);
 }
 
 pub(super) async fn rows_are_paged_and_filtered(stage: Stage) {
