@@ -153,6 +153,35 @@ impl ConfiguredSources {
         };
         Ok(Self { kind: SourceKind::Google { config: Box::new(config), credentials: credentials.clone() } })
     }
+
+    /// What the Google Sheet is read with.
+    ///
+    /// # Errors
+    /// It is not what is read, or the credentials cannot be resolved.
+    pub(crate) async fn google(&self) -> Result<GoogleConfig, SourceError> {
+        match &self.kind {
+            SourceKind::Google { config, credentials } => with_credentials(config, credentials).await,
+            SourceKind::File(_) => Err(missing("SHEET_ID: not set")),
+            SourceKind::Missing(what) => Err(missing(what)),
+        }
+    }
+}
+
+/// Where a setting that is needed is missing.
+fn missing(what: &str) -> SourceError {
+    let (variable, problem) = what.split_once(": ").unwrap_or(("SHEET_ID", what));
+    let variable = if variable == "GOOGLE_CREDENTIALS" { "GOOGLE_CREDENTIALS" } else { "SHEET_ID" };
+    SourceError::Setting { variable, problem: problem.to_owned() }
+}
+
+async fn with_credentials(
+    config: &GoogleConfig,
+    credentials: &SecretRef,
+) -> Result<GoogleConfig, SourceError> {
+    let resolved = credentials.resolve().await;
+    let credentials =
+        resolved.map_err(|error| SourceError::Credentials { explanation: error_chain(&error) })?;
+    Ok(GoogleConfig { credentials, ..config.clone() })
 }
 
 #[async_trait]
@@ -161,19 +190,9 @@ impl Sources for ConfiguredSources {
         match &self.kind {
             SourceKind::File(config) => Ok(Box::new(FileSource::new(config.clone()))),
             SourceKind::Google { config, credentials } => {
-                let mut config = config.as_ref().clone();
-                config.credentials = credentials
-                    .resolve()
-                    .await
-                    .map_err(|error| SourceError::Credentials { explanation: error_chain(&error) })?;
-                Ok(Box::new(GoogleSource::new(config)))
+                Ok(Box::new(GoogleSource::new(with_credentials(config, credentials).await?)))
             }
-            SourceKind::Missing(what) => {
-                let (variable, problem) = what.split_once(": ").unwrap_or(("SHEET_ID", what));
-                let variable =
-                    if variable == "GOOGLE_CREDENTIALS" { "GOOGLE_CREDENTIALS" } else { "SHEET_ID" };
-                Err(SourceError::Setting { variable, problem: problem.to_owned() })
-            }
+            SourceKind::Missing(what) => Err(missing(what)),
         }
     }
 

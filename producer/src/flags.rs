@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Time;
 use shared::domain::{Language, Outcome, Reason, RunDate};
 
+use crate::export::Moment;
+
 /// Brings the WhatsApp numbers of a Google Sheet into the Patients of a FHIR server.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 110, after_help = EXAMPLES)]
@@ -30,6 +32,7 @@ Examples:
   The first 20 rows only:                                --limit 20
   From an export, when Google is down:                   --file export.xlsx
   Replay what a server fault broke:                      --replay-dlq --reason retries_exhausted
+  Is everything set up, before the first night:          doctor
   The rows a data steward must fix:                      rows 2026-11-23 --outcome rejected --output csv
 
 Exit statuses: 0 finished; 1 unexpected failure; 2 bad flags or settings; 3 finished with dead letters;
@@ -103,6 +106,16 @@ pub enum Output {
     Csv,
 }
 
+/// Forms of what `doctor` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorOutput {
+    /// A line a check.
+    #[default]
+    Text,
+    /// JSON, one object a line.
+    Json,
+}
+
 /// Forms of one run's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReportOutput {
@@ -151,9 +164,51 @@ pub enum Task {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Those that answer an auditor.
+    #[command(flatten)]
+    Export(Export),
+    /// Check every setting, and whatever is at the other end of it: the sheet, the FHIR server, database and queue,
+    /// addresses, clock and disk. Writes nothing anywhere. One line a check: ok, or what is wrong and how to mend it.
+    /// Exit status 0, or 5 where anything is wrong. Example: doctor
+    Doctor {
+        /// Form of what is said.
+        #[arg(long, value_enum, default_value_t = DoctorOutput::Text)]
+        output: DoctorOutput,
+    },
     /// Those that only look.
     #[command(flatten)]
     Look(Look),
+}
+
+/// Commands that answer an auditor. Whom they are about is masked; what shows NIKs and numbers in clear is noted first.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Export {
+    /// List what happened with one person's data, and who saw it: readings, attempts, writes, replays, looks at the page.
+    /// Example: export-access --nik - --output csv
+    ExportAccess {
+        /// The person: the keyed hash, or - to type or pipe NIKs.
+        #[arg(long, value_name = "HASH|-", required = true)]
+        nik: Vec<String>,
+        /// Form of the list.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// List whose data was in hand between two instants: read, in a queue, with a worker, or looked at.
+    /// Example: export-breach --from 2026-11-23T22:50 --to 2026-11-24T01:00 --output csv
+    ExportBreach {
+        /// Its beginning, on the clock of RUN_TIMEZONE or with an offset from UTC.
+        #[arg(long, value_name = "INSTANT")]
+        from: Moment,
+        /// Its end.
+        #[arg(long, value_name = "INSTANT")]
+        to: Moment,
+        /// NIKs and numbers in clear, to reach the persons; noted as an act. Not beside a night of standalone.
+        #[arg(long)]
+        in_clear: bool,
+        /// Form of the list.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
 }
 
 /// Commands that only look at what the ledger has.

@@ -5,6 +5,8 @@
 
 pub mod command;
 mod composition;
+pub mod doctor;
+pub mod export;
 pub mod flags;
 pub mod listing;
 mod lock;

@@ -225,7 +225,7 @@ impl Listing<'_> {
 }
 
 /// Prints objects as they come; a table is printed at the end.
-struct List<'a> {
+pub(crate) struct List<'a> {
     output: Output,
     to: &'a mut dyn Write,
     table: Table,
@@ -233,13 +233,13 @@ struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    fn new(output: Output, to: &'a mut dyn Write) -> Self {
+    pub(crate) fn new(output: Output, to: &'a mut dyn Write) -> Self {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         Self { output, to, table, started: false }
     }
 
-    fn add(&mut self, object: Map<String, Value>) -> io::Result<()> {
+    pub(crate) fn add(&mut self, object: Map<String, Value>) -> io::Result<()> {
         match self.output {
             Output::Json => writeln!(self.to, "{}", Value::Object(object))?,
             Output::Csv => {
@@ -259,7 +259,7 @@ impl<'a> List<'a> {
         Ok(())
     }
 
-    fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         match self.output {
             Output::Text if self.started => writeln!(self.to, "{}", self.table),
             Output::Text => writeln!(self.to, "Nothing to list."),

@@ -4,10 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser as _};
-use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, Tidings, Tuning, Until, command, manual, program};
+use producer::flags::{Cli, Command, DoctorOutput, Export, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, Tidings, Tuning, Until, command, export, manual, program};
 use shared::clock::Clock;
 use shared::cluster::{Cluster, Connected};
+use shared::doctor::{
+    self, Findings, Side, Subject, addresses, clock, postgres, rabbitmq, settings, webhook,
+};
 use shared::ledger::postgres::is_away;
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::Settings;
@@ -37,6 +40,8 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     }
     let task = match cli.command {
         Some(Command::Manual(manual)) => return manual::print::<ProducerFlags>("producer", &manual),
+        // Before the settings are read: it looks at those that are right, too.
+        Some(Command::Task(Task::Doctor { output })) => return doctor(output).await,
         Some(Command::Task(task)) => Some(task),
         None => None,
     };
@@ -50,7 +55,9 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
+        Some(Task::Doctor { output }) => doctor(output).await,
         None => {
             let until = if cli.extra.detach { Until::Published } else { Until::Closed };
             act(&settings, &cli.run, until).await
@@ -133,6 +140,48 @@ async fn prune(settings: &Settings, output: Output) -> Status {
         }
         Err(error) => fail(&error),
     }
+}
+
+/// Answers an auditor.
+async fn answer(settings: &Settings, export: &Export) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    let acting = async || match cluster.connect(Clock::system()).await {
+        Ok(connected) => Ok(connected.backing.ledger.clone()),
+        Err(error) => Err(fail(&error)),
+    };
+    match cluster.look() {
+        Ok(ledger) => export::run(&ledger, acting, cluster.keys(), settings, export).await,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Looks at everything that this program and its workers need.
+async fn doctor(output: DoctorOutput) -> Status {
+    let (subject, clock) = (Arc::new(Subject::from_env()), Clock::system());
+    let sides = vec![
+        Side::begin("settings", |findings| settings::examine_of_cluster(subject.clone(), findings)),
+        Side::begin("clock", |findings| clock::examine(subject.clone(), clock.clone(), findings)),
+        Side::begin("sheet", |findings| producer::doctor::examine(subject.clone(), findings)),
+        Side::begin("fhir", |findings| fhir(subject.clone(), clock.clone(), findings)),
+        Side::begin("database", |findings| postgres::examine(subject.clone(), clock.clone(), findings)),
+        Side::begin("queue", |findings| rabbitmq::examine(subject.clone(), findings)),
+        Side::begin("webhook", |findings| webhook::examine(subject.clone(), findings)),
+        Side::begin("METRICS_ADDR", |findings| addresses::metrics(subject.clone(), findings)),
+    ];
+    doctor::tell(sides, output == DoctorOutput::Json).await
+}
+
+/// The FHIR server is the workers'; here it may be unknown.
+async fn fhir(subject: Arc<Subject>, clock: Clock, findings: Findings) {
+    if subject.settings.fhir.url.is_none() && !subject.errors.iter().any(|error| error.variable == "FHIR_URL")
+    {
+        let why = "FHIR_URL is not set here, and only workers need it; run this once with their settings too";
+        return findings.skipped("fhir", why);
+    }
+    worker::doctor::examine(subject, clock, findings).await;
 }
 
 /// Prints a list.

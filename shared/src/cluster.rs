@@ -143,7 +143,7 @@ async fn resolved(variable: &str, given: Option<&String>) -> Result<(SecretStrin
 const WRITTEN_PASSWORD: &str = "holds a password and leads away from this machine; keep the URL where secrets are, and \
                                 give a reference such as file:/run/secrets/url. The password has been exposed: change it";
 
-async fn database(settings: &Settings) -> Result<PostgresAddress, BadSettings> {
+pub(crate) async fn database(settings: &Settings) -> Result<PostgresAddress, BadSettings> {
     let bad = |problem: &dyn std::fmt::Display| BadSettings::of("DATABASE_URL", problem);
     let (uri, written) = resolved("DATABASE_URL", settings.database_url.as_ref()).await?;
     if uri.expose_secret().starts_with("sqlite:") {
@@ -156,7 +156,7 @@ async fn database(settings: &Settings) -> Result<PostgresAddress, BadSettings> {
     Ok(address)
 }
 
-async fn broker(settings: &Settings) -> Result<RabbitMqConfig, BadSettings> {
+pub(crate) async fn broker(settings: &Settings) -> Result<RabbitMqConfig, BadSettings> {
     let bad = |problem: &dyn std::fmt::Display| BadSettings::of("AMQP_URL", problem);
     let (url, written) = resolved("AMQP_URL", settings.amqp_url.as_ref()).await?;
     let mut config = RabbitMqConfig::new(url.expose_secret().trim()).map_err(|error| bad(&error))?;

@@ -9,6 +9,7 @@ pub mod clock;
 #[cfg(all(feature = "postgres", feature = "rabbitmq"))]
 pub mod cluster;
 pub mod data_key;
+pub mod doctor;
 pub mod domain;
 mod error_chain;
 pub mod ledger;

@@ -1,6 +1,7 @@
 //! `standalone`: the whole night in one process, on SQLite and an in-process queue.
 
 mod demo;
+mod examination;
 mod serving;
 
 use std::path::{Path, PathBuf};
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser as _};
 use dashboard::Dashboard;
-use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
-use producer::{ConfiguredSources, Tidings, command, manual, overlap, program};
+use producer::flags::{Cli, Command, Export, Look, Output, RunFlags, Task};
+use producer::{ConfiguredSources, Tidings, command, export, manual, overlap, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
+use shared::data_key::DataKeys;
 use shared::ledger::sqlite::SqliteLedger;
-use shared::ledger::{LedgerError, LedgerView as _};
+use shared::ledger::{Ledger, LedgerError, LedgerView as _};
 use shared::metrics::{Page, Served, Watched};
 use shared::settings::{BadSettings, Settings};
 use shared::signals::{DRAIN, Signals};
@@ -36,6 +38,10 @@ struct StandaloneFlags {
     /// Everything it makes is in ./demo-night. Example: --demo
     #[arg(long, conflicts_with_all = ["date", "due", "from", "file", "resume", "replay_dlq"])]
     demo: bool,
+    /// Write a copy of the database into a new file and end; also beside a running night. The data key is not in it.
+    /// Example: --backup /backup/nightly-sync-2026-11-24.db
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    backup: Option<PathBuf>,
     /// Serve the page on DASHBOARD_ADDR until stopped. Alone it runs nothing; with --demo, or with a date, the page stays
     /// up after the night. Example: --serve
     #[arg(long)]
@@ -53,6 +59,8 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     }
     let task = match cli.command {
         Some(Command::Manual(manual)) => return manual::print::<StandaloneFlags>("standalone", &manual),
+        // Before the settings are read: it looks at those that are right, too.
+        Some(Command::Task(Task::Doctor { output })) => return examination::run(output).await,
         Some(Command::Task(task)) => Some(task),
         None => None,
     };
@@ -69,7 +77,10 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     };
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
+        None if let Some(to) = &cli.extra.backup => back_up(&settings, to).await,
+        Some(Task::Doctor { output }) => examination::run(output).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
     }
@@ -205,6 +216,22 @@ fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
     Err(BadSettings::of("DATABASE_URL", problem))
 }
 
+/// Copies the database.
+async fn back_up(settings: &Settings, to: &Path) -> Status {
+    let path = match existing(settings) {
+        Ok(path) => path,
+        Err(problem) => return refuse([problem]),
+    };
+    let copied = async { SqliteLedger::look(&path, Clock::system())?.backup(to).await };
+    match copied.await {
+        Ok(()) => {
+            tracing::info!(file = %to.display(), "the database is backed up; the data key is not in it");
+            Status::Done
+        }
+        Err(error) => fail(&error),
+    }
+}
+
 /// Deletes what is old.
 async fn prune(settings: &Settings, output: Output) -> Status {
     let clock = Clock::system();
@@ -218,20 +245,36 @@ async fn prune(settings: &Settings, output: Output) -> Status {
     }
 }
 
-/// Prints a list.
-async fn look(settings: &Settings, command: &Look) -> Status {
+/// The ledger to look at, and the keys of what is sealed in it.
+async fn looked_at(settings: &Settings) -> Result<(PathBuf, SqliteLedger, DataKeys), Status> {
     let prepared = async {
         let path = existing(settings)?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };
-    let (path, keys) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(problem) => return refuse([problem]),
-    };
-    let clock = Clock::system();
-    match SqliteLedger::look(&path, clock.clone()) {
-        Ok(ledger) => program::look(&ledger, &keys, settings, &clock, command).await,
-        Err(error) => fail(&error),
+    let (path, keys) = prepared.await.map_err(|problem| refuse([problem]))?;
+    let ledger = SqliteLedger::look(&path, Clock::system()).map_err(|error| fail(&error))?;
+    Ok((path, ledger, keys))
+}
+
+/// Answers an auditor.
+async fn answer(settings: &Settings, export: &Export) -> Status {
+    match looked_at(settings).await {
+        Ok((path, ledger, keys)) => {
+            let acting = async || {
+                let ledger = open(&path, &Clock::system()).await?;
+                Ok(Arc::new(ledger) as Arc<dyn Ledger>)
+            };
+            export::run(&ledger, acting, &keys, settings, export).await
+        }
+        Err(status) => status,
+    }
+}
+
+/// Prints a list.
+async fn look(settings: &Settings, command: &Look) -> Status {
+    match looked_at(settings).await {
+        Ok((_, ledger, keys)) => program::look(&ledger, &keys, settings, &Clock::system(), command).await,
+        Err(status) => status,
     }
 }

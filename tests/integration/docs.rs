@@ -18,13 +18,22 @@ struct ProgramFlags {
     #[arg(long)]
     demo: bool,
     #[arg(long)]
+    backup: bool,
+    #[arg(long)]
     serve: bool,
     #[arg(long)]
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "docs/state-machine.md", "docs/data-model.md", "docs/decisions.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/state-machine.md",
+    "docs/data-model.md",
+    "docs/decisions.md",
+    "docs/privacy.md",
+    "docs/backup.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace").to_owned()

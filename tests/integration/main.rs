@@ -4,8 +4,8 @@ mod browser;
 mod cluster;
 mod conformance;
 mod docs;
+mod first_night;
 mod night;
 mod process;
-#[cfg(feature = "otlp")]
 mod traces;
 mod watching;

@@ -1,7 +1,10 @@
 //! `standalone` and `simulators` as an operator starts them: exit statuses, standard output, signals, `kill -9`,
 //! files, lists, a terminal, and a FHIR server nobody here wrote.
 
+mod backups;
 mod dates;
+mod doctor;
+mod exports;
 mod files;
 mod gspread;
 mod interrupted;

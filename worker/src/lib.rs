@@ -7,6 +7,7 @@ mod breaker;
 mod company;
 mod composition;
 mod credentials;
+pub mod doctor;
 pub mod fhir;
 mod gate;
 mod gather;

@@ -2,6 +2,8 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use shared::ledger::{NotedAct, RunId};
 
@@ -30,7 +32,7 @@ pub(crate) fn line(noted: &NotedAct, dashboard: &Dashboard, lang: Lang) -> Line 
         at: moment(noted.at, &dashboard.zone),
         who: noted.act.who.clone(),
         act: name(act, lang).unwrap_or(act).to_owned(),
-        detail: said(act, detail, lang),
+        detail: said(act, detail, &dashboard.zone, lang),
         on: on(act, detail, lang),
     }
 }
@@ -42,16 +44,18 @@ fn name(act: &str, lang: Lang) -> Option<&'static str> {
         "resume" => lang.t("carried on a run", "melanjutkan proses"),
         "replay" => lang.t("replayed dead letters", "mengulang yang gagal"),
         "reveal" => lang.t("looked at a NIK and number", "melihat NIK dan nomor"),
+        "export" => lang.t("exported NIKs and numbers in clear", "mengekspor NIK dan nomor tanpa samaran"),
         "prune" => lang.t("deleted what was old", "menghapus data lama"),
         _ => return None,
     })
 }
 
-fn said(act: &str, detail: &Value, lang: Lang) -> String {
+fn said(act: &str, detail: &Value, zone: &TimeZone, lang: Lang) -> String {
     match act {
         "start" | "reapply" => selected(detail, lang),
         "resume" | "reveal" => String::new(),
         "replay" => replayed(detail, lang),
+        "export" => exported(detail, zone, lang),
         "prune" => pruned(detail, lang),
         _ => plain(detail),
     }
@@ -95,6 +99,20 @@ fn replayed(detail: &Value, lang: Lang) -> String {
     }
     parts.extend(persons(&filter["niks"], lang));
     parts.join(", ")
+}
+
+/// Of which time.
+fn exported(detail: &Value, zone: &TimeZone, lang: Lang) -> String {
+    let bound = |field: &str| {
+        let at: Timestamp = detail[field].as_str()?.parse().ok()?;
+        Some(moment(at, zone))
+    };
+    match (bound("from"), bound("to")) {
+        (Some(from), Some(to)) => {
+            format!("{} {from} {} {to}", lang.t("in hand from", "yang diproses dari"), lang.t("to", "sampai"))
+        }
+        _ => plain(detail),
+    }
 }
 
 fn pruned(detail: &Value, lang: Lang) -> String {
@@ -182,6 +200,7 @@ mod tests {
         let reveal = json!({ "run_id": run, "sheet_row": 7, "nik_hash": "ab" });
         let prune = json!({ "job": "j", "older_than_days": 30, "deleted": { "runs": 1, "rows": 20_000, "strays": 0 } });
         let nothing = json!({ "job": "j", "older_than_days": 30, "deleted": { "runs": 0 } });
+        let export = json!({ "from": "2026-11-23T16:00:00Z", "to": "2026-11-23T18:00:00Z" });
         let (en, id) = (Lang(Language::En), Lang(Language::Id));
         for (act, detail, lang, words) in [
             ("start", &start, en, "a dry run, only the first 1,200 rows"),
@@ -191,9 +210,10 @@ mod tests {
             ("reveal", &reveal, en, ""),
             ("prune", &prune, en, "1 runs, 20,000 rows"),
             ("prune", &nothing, id, "tidak ada yang lebih lama dari 30 hari"),
+            ("export", &export, en, "in hand from 2026-11-23 16:00:00 to 2026-11-23 18:00:00"),
             ("of_tomorrow", &json!({ "some": 1 }), en, "some 1"),
         ] {
-            assert_eq!(said(act, detail, lang), words, "{act}");
+            assert_eq!(said(act, detail, &TimeZone::UTC, lang), words, "{act}");
         }
         let row = (format!("/runs/{run}/rows/7"), "row 7".to_owned());
         assert_eq!(on("reveal", &reveal, en), Some(row));

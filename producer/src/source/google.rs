@@ -19,6 +19,7 @@ mod client;
 mod connector;
 mod fault;
 mod layout;
+pub mod look;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;

@@ -26,7 +26,7 @@ use shared::domain::SourceRow;
 
 pub use self::error::{SourceError, TransientFault};
 pub use self::file::{FileConfig, FileSource};
-pub use self::google::{Egress, GoogleConfig, GoogleSource};
+pub use self::google::{Egress, GoogleConfig, GoogleSource, look};
 pub use self::header::{ColumnNames, ColumnProblem, ShapeFault};
 pub use self::range::{Area, RangeError, SheetRange};
 

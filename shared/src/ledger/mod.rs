@@ -35,8 +35,8 @@ pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
 pub use outbox::{KeptNotice, Notice, StrayMessage, StrayView};
 pub use pages::{
-    Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, IntentView, LedgerPages,
-    NotedAct, Page, RowHistory,
+    Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, Handled, IntentView,
+    LedgerPages, NotedAct, Page, RowHistory, Window,
 };
 pub use prune::{Expiring, PruneTerms, Pruned};
 pub use row::{

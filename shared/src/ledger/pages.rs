@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
+use super::row::RowKey;
 use super::run::RunId;
 use super::view::{Act, DeadLetterView, RowFilter, RowView, RunSummary, Tally};
 use crate::data_key::KeyedHash;
@@ -162,6 +163,30 @@ pub struct NotedAct {
     pub act: Act,
 }
 
+/// From one instant to another, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+}
+
+/// A row whose data was in hand at some time of a window: read from the sheet, in a queue, with a worker.
+#[derive(Clone, Debug)]
+pub struct Handled {
+    /// Which row, in its newest generation.
+    pub key: RowKey,
+    /// The NIK's hash.
+    pub nik: Option<KeyedHash>,
+    /// NIK and number, sealed.
+    pub sealed: Vec<u8>,
+    /// Since when: the beginning of the reading, or a replay.
+    pub from: Timestamp,
+    /// Until when; nothing while it has no outcome.
+    pub until: Option<Timestamp>,
+}
+
 /// The side that pages are made of.
 #[async_trait]
 pub trait LedgerPages: Send + Sync {
@@ -193,6 +218,15 @@ pub trait LedgerPages: Send + Sync {
 
     /// Everything about one row.
     async fn history(&self, run: RunId, sheet_row: u32) -> Result<Option<RowHistory>, LedgerError>;
+
+    /// Rows of a run whose data was in hand in the window, in sheet order, after the sheet row `after`.
+    async fn handled(
+        &self,
+        run: RunId,
+        window: Window,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Handled>, LedgerError>;
 
     /// Open dead letters by reason, of one run or of all; the most frequent first.
     async fn dead_letter_groups(&self, run: Option<RunId>) -> Result<Vec<DeadLetterGroup>, LedgerError>;

@@ -19,6 +19,16 @@ spelled! {
 }
 
 spelled! {
+    /// `FHIR_SEARCH`.
+    FhirSearch {
+        /// `GET Patient?identifier=…`, which every server has; the NIK may stand in its access log.
+        Get = "get",
+        /// `POST Patient/_search` with the NIK in the body (FHIR R4, section 3.1.1.2.1).
+        Post = "post",
+    }
+}
+
+spelled! {
     /// `FHIR_WRITE`.
     FhirWrite {
         /// The whole Patient, with `PUT`.
@@ -73,6 +83,8 @@ pub struct FhirSettings {
     pub scope: Option<String>,
     /// `FHIR_IDENTIFIER_SYSTEM`.
     pub identifier_system: String,
+    /// `FHIR_SEARCH`.
+    pub search: FhirSearch,
     /// `FHIR_WRITE`.
     pub write: FhirWrite,
     /// `FHIR_BATCH`.
@@ -118,6 +130,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> FhirSettings {
         identifier_system: reader
             .text("FHIR_IDENTIFIER_SYSTEM")
             .unwrap_or_else(|| "https://fhir.kemkes.go.id/id/nik".to_owned()),
+        search: reader.word("FHIR_SEARCH", FhirSearch::Get, "get, post"),
         write: reader.word("FHIR_WRITE", FhirWrite::Put, "put, patch, auto"),
         batch: reader.word("FHIR_BATCH", FhirBatch::Off, "off, on, auto"),
         max_concurrency: reader.value("FHIR_MAX_CONCURRENCY", 256, "a number from 1 to 10000", |text| {

@@ -19,7 +19,7 @@ use crate::secrets::SecretRef;
 use reader::{Reader, duration, http_url};
 
 pub use dashboard::{DashboardSettings, Network};
-pub use fhir::{AuthKind, FhirBatch, FhirSettings, FhirWrite, PreviousNumber};
+pub use fhir::{AuthKind, FhirBatch, FhirSearch, FhirSettings, FhirWrite, PreviousNumber};
 pub use reader::SettingError;
 pub use traces::TraceSettings;
 #[cfg(feature = "otlp")]
@@ -133,6 +133,12 @@ impl Settings {
 
     /// Reads any environment; the complaints name every setting that cannot be used.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<SettingError>> {
+        let (settings, errors) = Self::read_what_can_be(lookup);
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    /// The same where a setting that cannot be used has its default: to look at the others all the same.
+    pub fn read_what_can_be(lookup: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<SettingError>) {
         let mut reader = Reader::new(lookup);
         let settings = Self {
             sheet: read_sheet(&mut reader),
@@ -179,7 +185,7 @@ impl Settings {
             log_format: reader.value("LOG_FORMAT", None, "json, text", |text| text.parse().ok().map(Some)),
             traces: traces::read(&mut reader),
         };
-        if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+        (settings, reader.errors)
     }
 }
 
@@ -239,6 +245,7 @@ mod tests {
         assert_eq!((settings.fhir.max_concurrency, settings.retry_max_attempts), (256, 6));
         assert_eq!(settings.fhir.auth, [AuthKind::ApiKey]);
         assert_eq!((settings.fhir.write, settings.fhir.batch), (FhirWrite::Put, FhirBatch::Off));
+        assert_eq!(settings.fhir.search, FhirSearch::Get);
         assert_eq!(settings.run_deadline, Duration::from_secs(30 * 60));
         assert_eq!(settings.zone.iana_name(), Some("Asia/Jakarta"));
         assert_eq!(settings.job, "nightly-whatsapp-sync");
@@ -252,6 +259,7 @@ mod tests {
             ("FHIR_URL", "ftp://x", "http"),
             ("FHIR_AUTH", "bearer,oauth2", "api-key,oauth2"),
             ("FHIR_TOKEN_URL", "token.example.org", "http or https URL"),
+            ("FHIR_SEARCH", "put", "get, post"),
             ("FHIR_WRITE", "post", "put, patch, auto"),
             ("FHIR_BATCH", "50", "off, on, auto"),
             ("FHIR_MAX_CONCURRENCY", "0", "1 to 10000"),

@@ -23,6 +23,15 @@ enum Slots {
     Many(Vec<u32>),
 }
 
+impl Slots {
+    fn append_to(&self, slots: &mut Vec<u32>) {
+        match self {
+            Self::One(slot) => slots.push(*slot),
+            Self::Many(many) => slots.extend_from_slice(many),
+        }
+    }
+}
+
 type Shard<K> = RwLock<HashMap<K, Slots>>;
 
 /// The index of one store. Slots are the store's numbers of its Patients.
@@ -64,6 +73,25 @@ impl IdentifierIndex {
         match system {
             Some(system) => other(system),
             None => read(&self.systems).iter().for_each(|system| other(system)),
+        }
+        slots
+    }
+
+    /// Who has an identifier of this system, whatever its value.
+    pub(super) fn of_system(&self, system: &str) -> Vec<u32> {
+        let mut slots = Vec::new();
+        if system == self.nik_system {
+            self.niks
+                .iter()
+                .for_each(|shard| read(shard).values().for_each(|held| held.append_to(&mut slots)));
+        }
+        let key = other_key(system, "");
+        for shard in &self.others {
+            let shard = read(shard);
+            shard
+                .iter()
+                .filter(|(other, _)| other.starts_with(&*key))
+                .for_each(|(_, held)| held.append_to(&mut slots));
         }
         slots
     }
@@ -111,10 +139,8 @@ fn other_key(system: &str, value: &str) -> Box<str> {
 }
 
 fn collect<K: Borrow<Q> + Eq + Hash, Q: Eq + Hash + ?Sized>(shard: &Shard<K>, key: &Q, slots: &mut Vec<u32>) {
-    match read(shard).get(key) {
-        Some(Slots::One(slot)) => slots.push(*slot),
-        Some(Slots::Many(many)) => slots.extend_from_slice(many),
-        None => {}
+    if let Some(held) = read(shard).get(key) {
+        held.append_to(slots);
     }
 }
 

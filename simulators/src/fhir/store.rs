@@ -238,9 +238,13 @@ impl FhirStore {
         shard.get(slot as usize / SHARDS).map(|record| record.nik).filter(|nik| *nik != 0)
     }
 
-    /// The slots found by an identifier; `None` as the system matches any.
+    /// The slots found by an identifier; `None` as the system matches any, and no value matches any of the system's
+    /// (FHIR R4, search.html#token: `[system]|`).
     pub(crate) fn find(&self, system: Option<&str>, value: &str) -> Vec<u32> {
-        let mut slots = self.identifiers.find(system, value);
+        let mut slots = match system {
+            Some(system) if value.is_empty() && !system.is_empty() => self.identifiers.of_system(system),
+            system => self.identifiers.find(system, value),
+        };
         slots.retain(|slot| self.at(*slot).is_some());
         slots
     }

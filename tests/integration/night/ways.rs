@@ -12,22 +12,26 @@ use tests::night::{DATE, Scene, whole};
 /// How Patients are written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
+    search: &'static str,
     write: &'static str,
     batch: &'static str,
 }
 
 impl Way {
     pub(super) fn set(self, scene: &mut Scene) {
+        scene.set("FHIR_SEARCH", self.search);
         scene.set("FHIR_WRITE", self.write);
         scene.set("FHIR_BATCH", self.batch);
     }
 }
 
-pub(super) const WAYS: [Way; 4] = [
-    Way { write: "put", batch: "off" },
-    Way { write: "patch", batch: "off" },
-    Way { write: "put", batch: "on" },
-    Way { write: "patch", batch: "on" },
+pub(super) const WAYS: [Way; 6] = [
+    Way { search: "get", write: "put", batch: "off" },
+    Way { search: "get", write: "patch", batch: "off" },
+    Way { search: "get", write: "put", batch: "on" },
+    Way { search: "get", write: "patch", batch: "on" },
+    Way { search: "post", write: "put", batch: "off" },
+    Way { search: "post", write: "put", batch: "on" },
 ];
 
 /// So many people with a row each, under a fault.

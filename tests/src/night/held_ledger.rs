@@ -10,10 +10,11 @@ use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
-    Expiring, Fence, Gate, Intent, KeptNotice, Ledger, LedgerError, LedgerPages, LedgerSamples, LedgerView,
-    LimiterSample, LockAttempt, NewRun, NotedAct, Notice, Order, Page, Progress, PruneTerms, Pruned, Record,
-    Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId, RunSummary, Sample,
-    SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
+    Expiring, Fence, Gate, Handled, Intent, KeptNotice, Ledger, LedgerError, LedgerPages, LedgerSamples,
+    LedgerView, LimiterSample, LockAttempt, NewRun, NotedAct, Notice, Order, Page, Progress, PruneTerms,
+    Pruned, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId,
+    RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
+    Window,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -195,6 +196,7 @@ passed_on!(LedgerPages {
     started_by(run: RunId) -> Option<String>;
     row_page(run: RunId, filter: &RowFilter, page: Page<u32>, limit: u32) -> Vec<RowView>;
     history(run: RunId, sheet_row: u32) -> Option<RowHistory>;
+    handled(run: RunId, window: Window, after: u32, limit: u32) -> Vec<Handled>;
     dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;

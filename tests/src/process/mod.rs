@@ -7,6 +7,7 @@
 mod binaries;
 mod child;
 mod cluster;
+mod diagnosis;
 mod leaks;
 mod network;
 mod page;
@@ -18,6 +19,7 @@ mod terminal;
 pub use binaries::{PYTHON, SEKMET, binary, in_repository};
 pub use child::{Finished, Running, Sign};
 pub use cluster::Cluster;
+pub use diagnosis::Diagnosis;
 pub use leaks::Secrets;
 pub use network::Network;
 pub use page::{Pages, Scrape};

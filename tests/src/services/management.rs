@@ -56,6 +56,25 @@ impl Management {
         self.ask("DELETE", &format!("queues/{vhost}/{queue}"), None).expect("a queue can be deleted");
     }
 
+    /// Makes a user who has this password, and in this vhost these rights only: patterns for configure, write, read.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn make_user(&self, vhost: &str, user: &str, password: &str, [configure, write, read]: [&str; 3]) {
+        let made = json!({ "password": password, "tags": "" });
+        self.ask("PUT", &format!("users/{user}"), Some(made)).expect("a user can be made");
+        let rights = json!({ "configure": configure, "write": write, "read": read });
+        self.ask("PUT", &format!("permissions/{vhost}/{user}"), Some(rights)).expect("rights can be given");
+    }
+
+    /// Removes a user.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn remove_user(&self, user: &str) {
+        self.ask("DELETE", &format!("users/{user}"), None).expect("a user can be removed");
+    }
+
     /// Makes a plain queue, as an operator would who knows no better.
     ///
     /// # Panics

@@ -21,7 +21,7 @@ use std::io::Write as _;
 pub use broker::Broker;
 pub use certificates::Certificates;
 pub use management::Management;
-pub use postgres::{PostgresServer, connect};
+pub use postgres::{Place, PostgresServer, connect};
 pub use prometheus::Prometheus;
 pub use rabbitmq::Vhost;
 pub use relay::{Flow, Relay};

@@ -188,6 +188,11 @@ impl PostgresServer {
         Place { uri, name }
     }
 
+    /// The address of one of its databases.
+    pub fn database(&self, name: &str) -> String {
+        with_database(&self.uri, name)
+    }
+
     /// The folder of a private server: its log is `server.log`, its data are in `data`.
     pub fn folder(&self) -> Option<&Path> {
         if let Origin::Local(server, _) = &self.origin { Some(&server.folder) } else { None }

@@ -11,8 +11,8 @@ use crate::token::{TokenSource, TokenTerms};
 
 /// The FHIR side, checked before anything is touched.
 pub struct Fhir {
-    pub(super) client: FhirClient,
-    pub(super) credentials: Credentials,
+    pub(crate) client: FhirClient,
+    pub(crate) credentials: Credentials,
 }
 
 impl Fhir {
@@ -28,7 +28,7 @@ impl Fhir {
             identifier_system: fhir.identifier_system.clone(),
             timeout: fhir.timeout,
             credentials: Vec::new(),
-            search_by_post: false,
+            search: fhir.search,
             write: fhir.write,
             batch: fhir.batch,
             max_concurrency: fhir.max_concurrency,

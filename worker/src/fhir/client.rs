@@ -11,6 +11,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 use shared::domain::Nik;
 use shared::metrics::Metrics;
+use shared::settings::FhirSearch;
 use tower::ServiceExt;
 
 use super::answer;
@@ -116,7 +117,7 @@ pub struct FhirClient {
     pub(super) system: String,
     /// `identifier=SYSTEM|` percent-encoded; a NIK, being digits, goes behind it as it is.
     pub(super) identifier_query: String,
-    search_by_post: bool,
+    search: FhirSearch,
     pub(super) choice: Choice,
 }
 
@@ -159,7 +160,7 @@ impl FhirClient {
             identifier_query: query.query().unwrap_or_default().to_owned(),
             base,
             system: config.identifier_system.clone(),
-            search_by_post: config.search_by_post,
+            search: config.search,
             choice: Choice::new(config.write, config.batch),
         })
     }
@@ -281,7 +282,11 @@ impl FhirClient {
         statement.map(drop)
     }
 
-    async fn metadata(&self) -> Result<Value, Failure> {
+    /// The CapabilityStatement.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn metadata(&self) -> Result<Value, Failure> {
         let request = get(Operation::Metadata, uri(&format!("{}metadata", self.base))?);
         Ok(self.ask(Operation::Metadata, request).await?.0)
     }
@@ -297,6 +302,18 @@ impl FhirClient {
         Ok(if matches(&mut bundle)?.is_empty() { Canary::Honoured } else { Canary::SearchIgnored })
     }
 
+    /// How many Patients have an identifier of our system, whatever its value; nothing where the server does not tell.
+    /// Nobody is named in the answer.
+    ///
+    /// # Errors
+    /// As a search.
+    pub async fn count_of_system(&self) -> Result<Option<u64>, Failure> {
+        let query = format!("{}&_summary=count&_total=accurate&_count=0", self.identifier_query);
+        let request = self.search_by(Operation::Canary, query)?;
+        let (bundle, _) = self.ask(Operation::Canary, request).await?;
+        Ok(bundle.get("total").and_then(Value::as_u64))
+    }
+
     fn search_request(&self, operation: Operation, nik: &Nik) -> Result<Request<Bytes>, Failure> {
         self.search_by(operation, format!("{}{}", self.identifier_query, nik.expose()))
     }
@@ -306,7 +323,7 @@ impl FhirClient {
     }
 
     pub(super) fn search_by(&self, operation: Operation, query: String) -> Result<Request<Bytes>, Failure> {
-        if !self.search_by_post {
+        if self.search == FhirSearch::Get {
             return Ok(strict(get(operation, uri(&format!("{}Patient?{query}", self.base))?)));
         }
         let mut request = Request::new(Bytes::from(query));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use shared::settings::{FhirBatch, FhirWrite};
+use shared::settings::{FhirBatch, FhirSearch, FhirWrite};
 
 use super::auth::{BadSecret, Credential};
 use super::failure::Cause;
@@ -21,8 +21,8 @@ pub struct FhirConfig {
     pub timeout: Duration,
     /// `FHIR_AUTH`: what is sent to be let in, at most one of each kind.
     pub credentials: Vec<Credential>,
-    /// Search with `POST Patient/_search`, which keeps NIKs out of access logs, instead of GET.
-    pub search_by_post: bool,
+    /// `FHIR_SEARCH`: how Patients are looked for.
+    pub search: FhirSearch,
     /// `FHIR_WRITE`: how a Patient is written.
     pub write: FhirWrite,
     /// `FHIR_BATCH`: whether many rows may go into one request.
@@ -47,7 +47,7 @@ impl fmt::Debug for FhirConfig {
             .field("credentials", &self.credentials)
             .field("write", &self.write)
             .field("batch", &self.batch)
-            .field("search_by_post", &self.search_by_post)
+            .field("search", &self.search)
             .field("max_concurrency", &self.max_concurrency)
             .field("ca_file", &self.ca_file)
             .field("https_proxy", &self.https_proxy.is_some())

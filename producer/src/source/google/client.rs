@@ -96,6 +96,11 @@ impl SheetsClient {
         })
     }
 
+    /// The service account's address.
+    pub fn client_email(&self) -> &str {
+        &self.identity.client_email
+    }
+
     /// The spreadsheet's sheets that have cells, in their order.
     pub async fn tabs(&mut self) -> Result<Vec<Tab>, SourceError> {
         let mut spent = Spent::default();

@@ -57,8 +57,8 @@ pub enum BadAddress {
 
 /// Where the database is and how it is reached.
 pub struct PostgresAddress {
-    pub(super) config: Config,
-    pub(super) connector: Connector,
+    pub(crate) config: Config,
+    pub(crate) connector: Connector,
 }
 
 impl fmt::Debug for PostgresAddress {

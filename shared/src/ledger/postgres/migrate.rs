@@ -14,6 +14,28 @@ mod embedded {
     refinery::embed_migrations!("../migrations/postgres");
 }
 
+/// The tables' versions, oldest first, as they are noted in the database: version, name, checksum.
+pub(crate) fn versions() -> Vec<(String, String, String)> {
+    let runner = embedded::migrations::runner();
+    let mut all: Vec<_> = runner.get_migrations().iter().collect();
+    all.sort();
+    let noted = |migration: &&Migration| {
+        (migration.version().to_string(), migration.name().to_owned(), migration.checksum().to_string())
+    };
+    all.iter().map(noted).collect()
+}
+
+/// The names of all tables that are made.
+pub(crate) fn tables() -> Vec<String> {
+    let runner = embedded::migrations::runner();
+    let made = |migration: &Migration| {
+        let sql = migration.sql().unwrap_or_default();
+        let names = sql.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split([' ', '(']).next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    runner.get_migrations().iter().flat_map(made).collect()
+}
+
 const DOING: &str = "bring its tables up to date";
 
 /// Brings the tables of the connection's schema up to date. Where they are, nothing but reading is needed, so a
@@ -56,7 +78,7 @@ async fn is_current(client: &Client, runner: &Runner) -> Result<bool, Error> {
 }
 
 /// The rows of a query without parameters, as text.
-async fn simple(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+pub(crate) async fn simple(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
     let answers = client.simple_query(sql).await?;
     let rows = answers.iter().filter_map(|answer| match answer {
         SimpleQueryMessage::Row(row) => Some(row),

@@ -17,16 +17,17 @@
 //! a `search_path` other than the default is set there for the role (`ALTER ROLE … SET search_path`), since
 //! PgBouncer refuses `options` in the URI.
 
-mod address;
+pub(crate) mod address;
 mod claims;
 mod convert;
 mod counts;
 mod due;
 mod fleet;
+mod handled;
 mod history;
 mod intents;
 mod lock;
-mod migrate;
+pub(crate) mod migrate;
 mod outbox;
 mod pages;
 mod prune;

@@ -10,12 +10,12 @@ use super::convert::{get, instant, int, needed, texts, total};
 use super::runs::{RUN_COLUMNS, read_run};
 use super::session::{Param, Session};
 use super::views::{LETTER_COLUMNS, ROW_COLUMNS, read_letter, read_row, summaries};
-use super::{PostgresLedger, counts, history};
+use super::{PostgresLedger, counts, handled, history};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate, Warning};
 use crate::ledger::{
-    Act, DeadLetterFilter, DeadLetterGroup, DeadLetterView, LedgerError, LedgerPages, NotedAct, Page,
-    RowFilter, RowHistory, RowView, Run, RunId, RunSummary, Tally,
+    Act, DeadLetterFilter, DeadLetterGroup, DeadLetterView, Handled, LedgerError, LedgerPages, NotedAct,
+    Page, RowFilter, RowHistory, RowView, Run, RunId, RunSummary, Tally, Window,
 };
 
 /// `WHERE` with its parameters, and the order and bound of a page.
@@ -309,6 +309,17 @@ impl LedgerPages for PostgresLedger {
 
     async fn history(&self, run: RunId, sheet_row: u32) -> Result<Option<RowHistory>, LedgerError> {
         history::history(self.session("read a row's history").await?, run, sheet_row).await
+    }
+
+    async fn handled(
+        &self,
+        run: RunId,
+        window: Window,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Handled>, LedgerError> {
+        let session = self.session("list whose data was in hand").await?;
+        handled::handled(session, run, window, after, limit).await
     }
 
     async fn dead_letter_groups(&self, run: Option<RunId>) -> Result<Vec<DeadLetterGroup>, LedgerError> {

@@ -142,7 +142,7 @@ impl ServerCertVerifier for Unnamed {
 
 /// Makes connections for a pool.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     tls: Option<MakeRustlsConnect>,
     or_plain: bool,
 }

@@ -14,6 +14,17 @@ mod migrations {
     refinery::embed_migrations!("../migrations/sqlite");
 }
 
+/// The tables' versions, oldest first, as they are noted in the database: version, name, checksum.
+pub(crate) fn versions() -> Vec<(String, String, String)> {
+    let runner = migrations::migrations::runner();
+    let mut all: Vec<_> = runner.get_migrations().iter().collect();
+    all.sort();
+    let noted = |migration: &&refinery::Migration| {
+        (migration.version().to_string(), migration.name().to_owned(), migration.checksum().to_string())
+    };
+    all.iter().map(noted).collect()
+}
+
 /// Readers kept open at most; more are opened under load and closed again.
 const IDLE_READERS: usize = 4;
 

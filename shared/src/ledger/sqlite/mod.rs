@@ -7,12 +7,14 @@
 //! WAL with `synchronous=FULL`: a commit is on disk before it is answered
 //! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
+mod backup;
 mod claims;
 mod convert;
 mod counts;
 mod due;
-mod file;
+pub(crate) mod file;
 mod fleet;
+mod handled;
 mod history;
 mod holder;
 mod outbox;

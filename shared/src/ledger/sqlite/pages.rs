@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use super::convert::{instant, json, needed};
 use super::runs::{RUN_COLUMNS, read_run};
 use super::views::{LETTER_COLUMNS, ROW_COLUMNS, read_letter, read_row, summaries};
-use super::{Sql as _, SqliteLedger, counts, history};
+use super::{Sql as _, SqliteLedger, counts, handled, history};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate, Warning};
 use crate::ledger::{
-    Act, DeadLetterFilter, DeadLetterGroup, DeadLetterView, LedgerError, LedgerPages, NotedAct, Page,
-    RowFilter, RowHistory, RowView, RunId, RunSummary, Tally,
+    Act, DeadLetterFilter, DeadLetterGroup, DeadLetterView, Handled, LedgerError, LedgerPages, NotedAct,
+    Page, RowFilter, RowHistory, RowView, RunId, RunSummary, Tally, Window,
 };
 
 /// `WHERE` with its values, and the order and bound of a page.
@@ -315,6 +315,17 @@ impl LedgerPages for SqliteLedger {
 
     async fn history(&self, run: RunId, sheet_row: u32) -> Result<Option<RowHistory>, LedgerError> {
         self.read("read a row's history", move |db| history::history(db, run, sheet_row)).await
+    }
+
+    async fn handled(
+        &self,
+        run: RunId,
+        window: Window,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Handled>, LedgerError> {
+        self.read("list whose data was in hand", move |db| handled::handled(db, run, window, after, limit))
+            .await
     }
 
     async fn dead_letter_groups(&self, run: Option<RunId>) -> Result<Vec<DeadLetterGroup>, LedgerError> {

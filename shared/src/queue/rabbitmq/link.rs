@@ -164,33 +164,7 @@ impl Link {
     async fn connect(&self) -> Result<Live, RabbitMqError> {
         let socket = Socket::default();
         let guard = CutOnDrop::new(socket.clone());
-        let wait = self.config.waits.connect;
-        let tls = self.config.tls.to_lapin();
-        let name = format!("{} ({})", self.config.name, self.purpose);
-        let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connecting = Connection::connector(
-            self.config.uri.clone(),
-            lapin::runtime::default_runtime()?,
-            // It runs on lapin's thread, and may outlive the time-out around the whole: hence one of its own.
-            async move |uri, runtime| {
-                let host = uri.authority.host.as_str();
-                let dialled = timeout(wait, async {
-                    let addresses: Vec<_> = lookup_host((host, uri.authority.port)).await?.collect();
-                    let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
-                    if let AsyncTcpStream::Plain(plain) = &stream {
-                        socket.hold(plain.get_ref())?;
-                    }
-                    match uri.scheme {
-                        AMQPScheme::AMQP => Ok(stream),
-                        AMQPScheme::AMQPS => stream.into_tls(host, tls.as_ref()).await,
-                    }
-                });
-                let stream = dialled.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-                Ok(stream)
-            },
-            properties,
-        );
-        let connection = within(wait, "finish the handshake", connecting).await?;
+        let connection = connect(&self.config, self.purpose, socket).await?;
         let socket = guard.keep().unwrap_or_default();
         Ok(Live { connection, socket })
     }
@@ -203,4 +177,39 @@ impl Link {
         let at = Instant::now();
         Failed { at, streak: streak.saturating_add(1), not_before: at + back_off, fault }
     }
+}
+
+/// Connects, by way of `socket`, so that a handshake that does not end can be cut.
+pub(super) async fn connect(
+    config: &RabbitMqConfig,
+    purpose: &'static str,
+    socket: Socket,
+) -> Result<Connection, RabbitMqError> {
+    let wait = config.waits.connect;
+    let tls = config.tls.to_lapin();
+    let name = format!("{} ({purpose})", config.name);
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connecting = Connection::connector(
+        config.uri.clone(),
+        lapin::runtime::default_runtime()?,
+        // It runs on lapin's thread, and may outlive the time-out around the whole: hence one of its own.
+        async move |uri, runtime| {
+            let host = uri.authority.host.as_str();
+            let dialled = timeout(wait, async {
+                let addresses: Vec<_> = lookup_host((host, uri.authority.port)).await?.collect();
+                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                if let AsyncTcpStream::Plain(plain) = &stream {
+                    socket.hold(plain.get_ref())?;
+                }
+                match uri.scheme {
+                    AMQPScheme::AMQP => Ok(stream),
+                    AMQPScheme::AMQPS => stream.into_tls(host, tls.as_ref()).await,
+                }
+            });
+            let stream = dialled.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            Ok(stream)
+        },
+        properties,
+    );
+    within(wait, "finish the handshake", connecting).await
 }

@@ -12,6 +12,7 @@ mod fault;
 mod hand;
 mod kept;
 mod link;
+pub(crate) mod look;
 mod message;
 mod publisher;
 mod pump;

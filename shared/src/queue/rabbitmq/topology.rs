@@ -76,15 +76,8 @@ impl Topology {
             FieldTable::default(),
         );
         within(answer, "declare the dead-letter exchange", exchange).await?;
-        let limit = |limit: i64| ("x-delivery-limit", AMQPValue::LongLongInt(limit));
-        self.declare_queue(channel, answer, &self.dead, vec![limit(NO_LIMIT)]).await?;
-        let mut work = self.dead_lettering(&self.dead);
-        work.push(limit(self.delivery_limit.into()));
-        self.declare_queue(channel, answer, &self.work, work).await?;
-        for (wait, rung) in &self.rungs {
-            let mut arguments = self.dead_lettering(&self.work);
-            arguments.push(("x-message-ttl", AMQPValue::LongLongInt(wait.as_millis() as i64)));
-            self.declare_queue(channel, answer, rung, arguments).await?;
+        for (queue, arguments) in self.queues() {
+            self.declare_queue(channel, answer, &queue, arguments).await?;
         }
         for queue in [&self.dead, &self.work] {
             let bound = channel.queue_bind(
@@ -97,6 +90,21 @@ impl Topology {
             within(answer, "bind a queue", bound).await?;
         }
         Ok(())
+    }
+
+    /// The queues and their arguments, from the back.
+    pub(super) fn queues(&self) -> Vec<(String, FieldTable)> {
+        let limit = |limit: i64| ("x-delivery-limit", AMQPValue::LongLongInt(limit));
+        let mut queues = vec![(self.dead.clone(), quorum(vec![limit(NO_LIMIT)]))];
+        let mut work = self.dead_lettering(&self.dead);
+        work.push(limit(self.delivery_limit.into()));
+        queues.push((self.work.clone(), quorum(work)));
+        for (wait, rung) in &self.rungs {
+            let mut arguments = self.dead_lettering(&self.work);
+            arguments.push(("x-message-ttl", AMQPValue::LongLongInt(wait.as_millis() as i64)));
+            queues.push((rung.clone(), quorum(arguments)));
+        }
+        queues
     }
 
     /// At-least-once dead lettering needs all four: without `reject-publish` the broker silently falls back to
@@ -116,13 +124,8 @@ impl Topology {
         channel: &Channel,
         answer: Duration,
         name: &str,
-        arguments: Vec<(&'static str, AMQPValue)>,
+        table: FieldTable,
     ) -> Result<(), RabbitMqError> {
-        let mut table = FieldTable::default();
-        table.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-        for (key, value) in arguments {
-            table.insert(key.into(), value);
-        }
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
         let declared = channel.queue_declare(name.into(), options, table);
         within(answer, "declare a queue", declared).await.map(drop).map_err(|fault| match fault {
@@ -158,6 +161,15 @@ impl Topology {
         }
         Ok(counts)
     }
+}
+
+fn quorum(arguments: Vec<(&'static str, AMQPValue)>) -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    for (key, value) in arguments {
+        table.insert(key.into(), value);
+    }
+    table
 }
 
 #[cfg(test)]

@@ -273,6 +273,7 @@ macro_rules! ledger_cases {
                 a_claim_that_was_given_back_is_no_attempt,
                 dead_letters_in_groups,
                 a_page_of_dead_letters,
+                whose_data_was_in_hand_between_two_instants,
                 acts_of_a_run_and_of_all,
                 a_gate_tells_since_when,
             }

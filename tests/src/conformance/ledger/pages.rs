@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use shared::domain::{Outcome, Reason, Warning};
 use shared::ledger::{
-    Act, DeadLetterFilter, DeadLetterGroup, Gate, GateKind, Page, Replay, RowFilter, RunId, RunKind,
-    Selection, Settlement, Tally,
+    Act, DeadLetterFilter, DeadLetterGroup, Gate, GateKind, Page, Replay, RowFilter, RowKey, RunId, RunKind,
+    Selection, Settlement, Tally, Window,
 };
 
 use super::stage::{JOB, LEASE, Stage, TOOK, date, done, failed, key, retry};
@@ -305,6 +305,61 @@ pub(super) async fn a_page_of_dead_letters(stage: Stage) {
     assert_eq!(list(&conflicts, Page::First, 10).await.len(), 3);
     assert_eq!(list(&DeadLetterFilter { open: true, ..all.clone() }, Page::First, 10).await.len(), 6);
     assert_eq!(list(&all, Page::First, 10).await.len(), 7, "a replayed one is still there");
+}
+
+pub(super) async fn whose_data_was_in_hand_between_two_instants(stage: Stage) {
+    // An instant that nothing else shares.
+    let tick = async || {
+        stage.advance(Duration::from_millis(10)).await;
+        let now = stage.ledger().now().await.expect("a clock");
+        stage.advance(Duration::from_millis(10)).await;
+        now
+    };
+    let before = tick().await;
+    let fence = stage.lock(ON, "producer").await;
+    let run = stage.open(&fence, RunKind::Night, Selection::default()).await.id;
+    let mut rows: Vec<_> = (2..6).map(|row| stage.row(run, row, row, row)).collect();
+    rows.push(stage.rejected(run, 6, 6, None));
+    stage.seed(&fence, run, 2..=6, rows).await;
+    stage.complete(&fence, run).await;
+    stage.ledger().unlock(&fence).await.expect("to unlock");
+    let read = tick().await;
+    stage.finish(run, 2, Outcome::Updated).await;
+    stage.kill(key(run, 3), Reason::WriteConflict).await;
+    stage.kill(key(run, 4), Reason::WriteConflict).await;
+    let ended = tick().await;
+    let quiet = tick().await;
+    let only = Replay { rows: vec![key(run, 3)], ..Replay::default() };
+    stage.ledger().replay(only).await.expect("to replay");
+    let replayed = tick().await;
+    let again = stage.take(RowKey { generation: 2, ..key(run, 3) }, 0).await;
+    stage.record(&again, done(Outcome::Updated)).await;
+    let end = tick().await;
+
+    let handled = async |from, to| {
+        let window = Window { from, to };
+        let rows = stage.ledger().handled(run, window, 0, 10).await.expect("rows");
+        for row in &rows {
+            assert!(row.from <= to && row.until.is_none_or(|until| until >= from), "{row:?}");
+            assert!(!row.sealed.is_empty());
+        }
+        rows.into_iter().map(|row| (row.key.sheet_row, row.until.is_none())).collect::<Vec<_>>()
+    };
+    let nobody = handled(before, before).await;
+    assert!(nobody.is_empty(), "{nobody:?}");
+    let all = [2, 3, 4, 5, 6].map(|row| (row, row == 5));
+    assert_eq!(handled(before, end).await, all);
+    assert_eq!(
+        handled(read, read).await,
+        [2, 3, 4, 5].map(|row| (row, row == 5)),
+        "the rejected one had ended"
+    );
+    assert_eq!(handled(ended, quiet).await, [(5, true)], "between the night and the replay");
+    assert_eq!(handled(replayed, end).await, [(3, false), (5, true)]);
+    let window = Window { from: before, to: end };
+    let page = stage.ledger().handled(run, window, 2, 2).await.expect("rows");
+    assert_eq!(page.iter().map(|row| row.key.sheet_row).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(page[0].nik, Some(stage.nik_hash(3)));
 }
 
 pub(super) async fn acts_of_a_run_and_of_all(stage: Stage) {

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::{Nik, PhoneNumber};
-use shared::settings::{FhirBatch, FhirWrite, PreviousNumber};
+use shared::settings::{FhirBatch, FhirSearch, FhirWrite, PreviousNumber};
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn config(base_url: &str) -> FhirConfig {
         identifier_system: SYSTEM.to_owned(),
         timeout: Duration::from_secs(5),
         credentials: vec![Credential::ApiKey("key-one".into())],
-        search_by_post: false,
+        search: FhirSearch::Get,
         write: FhirWrite::Put,
         batch: FhirBatch::Off,
         max_concurrency: 4,

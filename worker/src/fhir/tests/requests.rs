@@ -23,7 +23,7 @@ async fn a_search_goes_out_strict_and_encoded() {
 #[tokio::test]
 async fn a_search_by_post_keeps_the_nik_out_of_the_address() {
     let script = Script::of([json_reply(200, &bundle(&[]))]);
-    let config = FhirConfig { search_by_post: true, ..config("https://fhir.test/r4/") };
+    let config = FhirConfig { search: FhirSearch::Post, ..config("https://fhir.test/r4/") };
     script.client_with(&config).search(&nik()).await.found.unwrap();
     assert_eq!(script.urls(), ["https://fhir.test/r4/Patient/_search"]);
     assert_eq!(script.header(0, "content-type").as_deref(), Some("application/x-www-form-urlencoded"));
