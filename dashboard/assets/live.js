@@ -11,7 +11,7 @@ if (live && pause && window.EventSource) {
   const go = () => {
     source = new EventSource(live.dataset.live)
     // What somebody is about to press must not move away under them.
-    source.addEventListener('tonight', event => {
+    source.addEventListener('part', event => {
       if (!live.contains(document.activeElement)) live.innerHTML = event.data
     })
   }
@@ -26,6 +26,3 @@ if (live && pause && window.EventSource) {
   window.addEventListener('pagehide', stop)
   go()
 }
-
-const again = document.querySelector('[data-reload]')
-if (again) setTimeout(() => location.replace(location.pathname), Number(again.dataset.reload) * 1000)

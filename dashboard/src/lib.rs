@@ -18,8 +18,9 @@ mod pages;
 mod posted;
 mod server;
 mod shell;
+mod standstill;
 mod work;
 
 pub use hands::{Deed, Hands, Refused};
 pub use server::{Dashboard, Serving, router};
-pub use work::{Bench, Item, carry_out};
+pub use work::{Bench, Done, Item, Undone, carry_out};

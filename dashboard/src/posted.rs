@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 
 use crate::headers::is_same_origin;
+use crate::pages::message;
 use crate::server::Dashboard;
 use crate::shell::{Anyone, Visitor, to_log_in};
 
@@ -74,9 +75,13 @@ impl FromRequest<Arc<Dashboard>> for Ordered {
         let Asked(visitor, fields) = Asked::from_request(request, dashboard).await?;
         let Some(session) = &visitor.0.session else { return Err(to_log_in("/actions")) };
         if !session.made(fields.get("csrf").unwrap_or_default()) {
-            let text =
-                "this form is too old, or was not made for you; go back, reload the page and try again\n";
-            return Err((StatusCode::FORBIDDEN, text).into_response());
+            let shell =
+                visitor.shell(dashboard, visitor.0.lang.t("Nothing was done", "Tidak ada yang dikerjakan"));
+            let text = shell.t(
+                "This form is too old, or was not made for you. Go back, reload the page and try again.",
+                "Formulir ini terlalu lama, atau bukan dibuat untuk Anda. Kembali, muat ulang halaman, lalu coba lagi.",
+            );
+            return Err(message(&shell, StatusCode::FORBIDDEN, text, "/actions"));
         }
         Ok(Self(visitor, fields))
     }

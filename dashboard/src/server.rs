@@ -90,7 +90,7 @@ impl Dashboard {
 pub fn router(dashboard: Arc<Dashboard>) -> Router {
     Router::new()
         .route("/", get(pages::nights::show))
-        .route("/live", get(live::nights))
+        .route("/live/{part}", get(live::part))
         .route("/runs", get(pages::nights::all))
         .route("/runs/{run}", get(pages::run::show))
         .route("/runs/{run}/rows", get(pages::rows::list))

@@ -22,8 +22,59 @@ pub struct Item {
     pub who: String,
     /// When.
     pub since: Timestamp,
-    /// How it ended, in words, once it has; and whether well.
-    pub ended: Option<Result<String, String>>,
+    /// How it ended, once it has.
+    pub ended: Option<Result<Done, Undone>>,
+}
+
+/// What a deed came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// There was nothing to resume.
+    NothingUnfinished,
+    /// A night or a dry run, to its end.
+    Finished {
+        /// Rows of it.
+        rows: u64,
+    },
+    /// A replay, to its end.
+    Replayed {
+        /// Rows that were tried again.
+        rows: u64,
+        /// Those of them that became dead letters again.
+        died_again: u64,
+    },
+}
+
+/// Why a deed did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Another process is at work on the same.
+    Locked,
+    /// A guard or a failure of everything; in words.
+    Stopped(String),
+    /// The program was told to stop. Starting again carries it on.
+    Interrupted,
+    /// It failed; in words. Starting again carries it on.
+    Failed(String),
+}
+
+impl From<Halt> for Undone {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Locked => Self::Locked,
+            Halt::Stopped(reason) => Self::Stopped(reason),
+            Halt::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<Refused> for Undone {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Locked(_) => Self::Locked,
+            Refused::Failed(reason) => Self::Failed(reason),
+        }
+    }
 }
 
 /// The deeds of one process, one at a time.
@@ -59,11 +110,11 @@ impl Bench {
 
 impl Place {
     /// Notes how it ended.
-    pub fn end(mut self, result: Result<String, String>) {
+    pub fn end(mut self, result: Result<Done, Undone>) {
         self.note(result);
     }
 
-    fn note(&mut self, result: Result<String, String>) {
+    fn note(&mut self, result: Result<Done, Undone>) {
         self.ended = true;
         let mut items = self.bench.items.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(item) = items.iter_mut().find(|item| item.since == self.since && item.ended.is_none()) {
@@ -75,18 +126,18 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if !self.ended {
-            self.note(Err("broken off; starting again carries it on".into()));
+            self.note(Err(Undone::Interrupted));
         }
     }
 }
 
-/// Carries a deed out with a producer, to its end. What it did, in words; or why not.
-pub async fn carry_out(producer: &Producer, deed: Deed, stop: &CancellationToken) -> Result<String, String> {
-    let failed = |error: producer::ProducerError| error_chain(&error);
+/// Carries a deed out with a producer, to its end.
+pub async fn carry_out(producer: &Producer, deed: Deed, stop: &CancellationToken) -> Result<Done, Undone> {
+    let failed = |error: producer::ProducerError| Undone::Failed(error_chain(&error));
     match deed {
         Deed::Resume(date) => match producer.resume(date, stop).await.map_err(failed)? {
             Some(ended) => told(ended),
-            None => Ok("nothing was unfinished".into()),
+            None => Ok(Done::NothingUnfinished),
         },
         Deed::Rerun { date, dry_run } => {
             let kind = if dry_run { RunKind::DryRun } else { RunKind::Night };
@@ -96,25 +147,16 @@ pub async fn carry_out(producer: &Producer, deed: Deed, stop: &CancellationToken
         Deed::Replay(replay) => {
             let ended = producer.replay(replay, stop).await.map_err(failed)?;
             match ended.halt {
-                Some(halt) => Err(halted(&halt)),
-                None => Ok(format!("replayed {}, of which {} died again", ended.replayed, ended.died_again)),
+                Some(halt) => Err(halt.into()),
+                None => Ok(Done::Replayed { rows: ended.replayed, died_again: ended.died_again }),
             }
         }
     }
 }
 
-fn told(ended: Ended) -> Result<String, String> {
-    if let Some(halt) = &ended.halt {
-        return Err(halted(halt));
-    }
-    let rows: u64 = ended.reports.iter().map(|report| report.rows_selected).sum();
-    Ok(format!("finished; {rows} rows"))
-}
-
-fn halted(halt: &Halt) -> String {
-    match halt {
-        Halt::Locked => "another live process holds the lock of this job and date; nothing was done".into(),
-        Halt::Stopped(reason) => format!("stopped: {reason}"),
-        Halt::Interrupted => "interrupted; starting again carries it on".into(),
+fn told(ended: Ended) -> Result<Done, Undone> {
+    match ended.halt {
+        Some(halt) => Err(halt.into()),
+        None => Ok(Done::Finished { rows: ended.reports.iter().map(|report| report.rows_selected).sum() }),
     }
 }

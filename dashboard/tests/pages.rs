@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,13 +12,15 @@ use axum::extract::ConnectInfo;
 use dashboard::{Dashboard, Deed, Hands, Item, Refused, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::domain::{Nik, PhoneNumber, RunDate};
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{
-    Act, Ledger as _, LockAttempt, NewRun, RowKey, RunId, RunKind, SeedRow, Seeded, Selection, Snapshot,
+    Act, Ledger as _, LedgerSamples as _, LockAttempt, NewRun, RowKey, RunId, RunKind, Sample, SeedRow,
+    Seeded, Selection, Snapshot,
 };
 use shared::payload::Payload;
 use shared::settings::Settings;
@@ -49,6 +52,9 @@ impl Hands for Noting {
 
 struct Scene {
     router: Router,
+    ledger: Arc<SqliteLedger>,
+    /// Seconds that the ledger's clock is ahead by.
+    ahead: Arc<AtomicI64>,
     hands: Arc<Noting>,
     run: RunId,
 }
@@ -81,7 +87,10 @@ impl Scene {
         let settings = Settings::read(&|name| {
             more.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned())
         });
-        let ledger = Arc::new(SqliteLedger::in_memory(Clock::system()).unwrap());
+        let ahead = Arc::new(AtomicI64::new(0));
+        let (by, clock) = (ahead.clone(), Clock::system());
+        let clock = Clock::from_fn(move || clock.now() + SignedDuration::from_secs(by.load(Relaxed)));
+        let ledger = Arc::new(SqliteLedger::in_memory(clock).unwrap());
         let settings = settings.unwrap();
         let keys = Arc::new(DataKeys::parse(&DataKeys::generate()).unwrap());
         let date: RunDate = "2026-11-23".parse().unwrap();
@@ -112,8 +121,8 @@ impl Scene {
         ledger.complete_snapshot(&fence, run, snapshot).await.unwrap();
         let hands = Arc::new(Noting::default());
         let token = Some(SecretString::from("right"));
-        let dashboard = Dashboard::new(ledger, hands.clone(), keys, &settings, token);
-        Self { router: router(Arc::new(dashboard)), hands, run }
+        let dashboard = Dashboard::new(ledger.clone(), hands.clone(), keys, &settings, token);
+        Self { router: router(Arc::new(dashboard)), ledger, ahead, hands, run }
     }
 
     async fn ask(&self, mut request: Request<Body>, from: &str) -> Answer {
@@ -209,6 +218,24 @@ async fn a_night_that_was_missed_does_not_hide_what_the_newest_one_left() {
 }
 
 #[tokio::test]
+async fn a_run_that_nobody_works_on_says_so_and_leads_to_resume() {
+    let scene = Scene::new(&[]).await;
+    scene.ledger.add_sample(scene.run, &Sample::default()).await.unwrap();
+    let run = format!("/runs/{}", scene.run);
+    let words = [("en", "obody works on it since"), ("id", "idak ada yang mengerjakan sejak")];
+    for (minutes, is_told) in [(0, false), (5, true)] {
+        scene.ahead.store(minutes * 60, Relaxed);
+        for (lang, words) in words {
+            for path in ["/", &run] {
+                let text = scene.get(path, &format!("ns_lang={lang}")).await.text;
+                assert_eq!(text.contains(words), is_told, "{path} {lang} after {minutes} min: {text}");
+                assert!(!is_told || text.contains("class=\"button\" href=\"/actions\""), "{path}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_deed_needs_a_log_in_and_the_sessions_own_form_from_this_page() {
     let scene = Scene::new(&[]).await;
     let answer = scene.post("/actions/resume", "", "").await;
@@ -265,7 +292,7 @@ async fn beyond_loopback_every_page_needs_the_log_in() {
     let run = format!("/runs/{}", scene.run);
     for path in [
         "/",
-        "/live",
+        "/live/tonight",
         "/runs",
         &run,
         &format!("{run}/rows.csv"),

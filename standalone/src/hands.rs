@@ -96,7 +96,7 @@ impl Hands for StandaloneHands {
         let ledger = match self.ledger().await {
             Ok(ledger) => ledger,
             Err(refused) => {
-                place.end(Err(refused.to_string()));
+                place.end(Err(refused.clone().into()));
                 return Err(refused);
             }
         };

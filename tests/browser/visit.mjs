@@ -34,3 +34,45 @@ export async function until({ page }, read, isWanted) {
     await page.reload()
   }
 }
+
+// Somebody who was never here: goes only where a link that can be read leads, and presses only what can be read.
+export class Newcomer {
+  constructor(stage, person) {
+    Object.assign(this, { stage, person, page: person.page, presses: 0 })
+  }
+
+  async arrive() {
+    await this.stage.go(this.person, '/')
+  }
+
+  // Follows the first link with these words.
+  async follow(words) {
+    await this.act(this.page.getByRole('link', { name: words }).first())
+  }
+
+  // Presses the first button with these words.
+  async press(words) {
+    await this.act(this.page.getByRole('button', { name: words }).first())
+  }
+
+  async act(control) {
+    if (!this.stage.check(`there is something to press: ${control}`, await control.count() > 0, await this.text())) {
+      throw new Error(`stalled at ${this.page.url()}`)
+    }
+    this.presses += 1
+    const loaded = this.page.waitForEvent('load')
+    await control.click()
+    await loaded
+  }
+
+  // Fills in the log-in that it was led to.
+  async logIn(token, name = 'Sari') {
+    await this.page.getByLabel('Your name').fill(name)
+    await this.page.getByLabel('Token').fill(token)
+    await this.press('Log in')
+  }
+
+  text() {
+    return this.page.locator('main').innerText()
+  }
+}

@@ -6,10 +6,11 @@ use axum::response::{IntoResponse as _, Redirect};
 use http::StatusCode;
 use serde::Deserialize;
 use shared::domain::{Reason, RunDate};
-use shared::ledger::{LedgerError, Replay, RunKind};
+use shared::ledger::{LedgerError, RunKind};
 
 use super::dead_letters::ticked;
-use super::nights::Line;
+use super::nights::{GateBox, Line, gate_box};
+use super::replays::{self, Replay};
 use super::{Shared, Shown, message, page, refused, unread};
 use crate::hands::Deed;
 use crate::language::Lang;
@@ -17,15 +18,32 @@ use crate::marks::{Tone, moment};
 use crate::posted::Ordered;
 use crate::server::Dashboard;
 use crate::shell::{Shell, Visitor};
-use crate::work::Item;
+use crate::work::{Done, Item, Undone};
 
-struct Begun {
+/// Something that was begun from the page.
+pub(crate) struct BegunItem {
     what: String,
     who: String,
     since: String,
     class: &'static str,
     state: String,
-    under_way: bool,
+}
+
+/// What was begun, here and by others, and how it goes.
+pub(crate) struct Begun {
+    items: Vec<BegunItem>,
+    gate: Option<GateBox>,
+    replays: Vec<Replay>,
+    /// Whether there is anything to watch.
+    is_under_way: bool,
+}
+
+/// What changes of this page while it is watched.
+#[derive(Template)]
+#[template(path = "begun.html")]
+pub(crate) struct Part<'a> {
+    pub(crate) shell: &'a Shell,
+    pub(crate) begun: Begun,
 }
 
 #[derive(Template)]
@@ -33,9 +51,8 @@ struct Begun {
 struct Page<'a> {
     shell: &'a Shell,
     unfinished: Vec<Line>,
-    begun: Vec<Begun>,
+    begun: Begun,
     date: String,
-    any_under_way: bool,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +60,39 @@ pub(crate) struct Wanted {
     date: Option<String>,
 }
 
-fn begun(item: &Item, dashboard: &Dashboard, lang: Lang) -> Begun {
+fn of_done(done: &Done, lang: Lang) -> String {
+    let rows = |count: u64| format!("{} {}", lang.number(&count), lang.t("rows", "baris"));
+    match done {
+        Done::NothingUnfinished => {
+            lang.t("nothing was unfinished", "tidak ada yang belum selesai").to_owned()
+        }
+        Done::Finished { rows: count } => rows(*count),
+        Done::Replayed { rows: count, died_again } => format!(
+            "{} {}, {} {}",
+            rows(*count),
+            lang.t("replayed", "diulang"),
+            lang.number(died_again),
+            lang.t("failed again", "gagal lagi")
+        ),
+    }
+}
+
+fn of_undone(undone: &Undone, lang: Lang) -> String {
+    let again = lang.t("Resume carries it on.", "Lanjutkan meneruskannya.");
+    match undone {
+        Undone::Locked => lang
+            .t(
+                "another process is at work on it; see Tonight",
+                "proses lain sedang mengerjakannya; lihat Malam ini",
+            )
+            .to_owned(),
+        Undone::Stopped(reason) => format!("{} {reason}", lang.t("stopped:", "dihentikan:")),
+        Undone::Interrupted => format!("{} {again}", lang.t("interrupted.", "terputus.")),
+        Undone::Failed(reason) => format!("{} {reason}. {again}", lang.t("failed:", "galat:")),
+    }
+}
+
+fn item(item: &Item, dashboard: &Dashboard, lang: Lang) -> BegunItem {
     let what = match &item.deed {
         Deed::Resume(None) => lang.t("Resume", "Lanjutkan").to_owned(),
         Deed::Resume(Some(date)) => format!("{} {date}", lang.t("Resume", "Lanjutkan")),
@@ -51,22 +100,38 @@ fn begun(item: &Item, dashboard: &Dashboard, lang: Lang) -> Begun {
         Deed::Rerun { date, dry_run: true } => format!("{} {date}", lang.t("Dry run", "Uji coba")),
         Deed::Replay(replay) => {
             let what = lang.t("Replay", "Ulangi");
-            format!("{what} {}", replay.reason.map_or("", Reason::as_str))
+            let why = replay.reason.map_or("", Reason::as_str).replace('_', " ");
+            format!("{what}: {why}")
         }
     };
     let (tone, state) = match &item.ended {
         None => (Tone::Busy, lang.t("Under way", "Sedang berjalan").to_owned()),
-        Some(Ok(text)) => (Tone::Good, format!("{} {text}", lang.t("Done:", "Selesai:"))),
-        Some(Err(text)) => (Tone::Bad, format!("{} {text}", lang.t("Not done:", "Tidak selesai:"))),
+        Some(Ok(done)) => (Tone::Good, format!("{} {}", lang.t("Done:", "Selesai:"), of_done(done, lang))),
+        Some(Err(undone)) => {
+            (Tone::Bad, format!("{} {}", lang.t("Not done:", "Tidak selesai:"), of_undone(undone, lang)))
+        }
     };
-    Begun {
+    BegunItem {
         what,
         who: item.who.clone(),
         since: moment(item.since, &dashboard.zone),
         class: tone.class(),
         state,
-        under_way: item.ended.is_none(),
     }
+}
+
+pub(crate) async fn begun(dashboard: &Dashboard, lang: Lang) -> Result<Begun, LedgerError> {
+    let begun = dashboard.hands.begun();
+    let replays = replays::newest(dashboard, lang).await?;
+    let is_under_way =
+        begun.iter().any(|item| item.ended.is_none()) || replays.iter().any(|replay| replay.is_under_way);
+    let gate = dashboard.ledger.gate().await?.filter(|_| is_under_way);
+    Ok(Begun {
+        items: begun.iter().map(|begun| item(begun, dashboard, lang)).collect(),
+        gate: gate.as_ref().map(|gate| gate_box(gate, dashboard, lang)),
+        replays,
+        is_under_way,
+    })
 }
 
 pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Query(wanted): Query<Wanted>) -> Shown {
@@ -82,15 +147,12 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Query(wante
             let summary = shared::ledger::RunSummary { run, tally };
             lines.push(Line::of(&summary, gate.as_ref(), now, &dashboard, lang));
         }
-        Ok::<_, LedgerError>((now, lines))
+        Ok::<_, LedgerError>((now, lines, begun(&dashboard, lang).await?))
     };
-    let (now, unfinished) = read.await.map_err(|error| unread(&shell, &error))?;
-    let begun: Vec<Begun> =
-        dashboard.hands.begun().iter().map(|item| begun(item, &dashboard, lang)).collect();
+    let (now, unfinished, begun) = read.await.map_err(|error| unread(&shell, &error))?;
     let date = wanted.date.and_then(|text| text.parse::<RunDate>().ok());
     let date = date.unwrap_or_else(|| RunDate::today(now, &dashboard.zone)).to_string();
-    let any_under_way = begun.iter().any(|item| item.under_way);
-    page(&Page { shell: &shell, unfinished, begun, date, any_under_way })
+    page(&Page { shell: &shell, unfinished, begun, date })
 }
 
 async fn begin(dashboard: &Dashboard, visitor: &Visitor, deed: Deed) -> Shown {
@@ -125,6 +187,6 @@ pub(crate) async fn replay(State(dashboard): Shared, Ordered(visitor, fields): O
         let text = shell.t("No row was ticked.", "Tidak ada baris yang dicentang.");
         return Err(message(&shell, StatusCode::BAD_REQUEST, text, "/dead-letters"));
     }
-    let replay = Replay { reason: Some(reason), rows, ..Replay::default() };
+    let replay = shared::ledger::Replay { reason: Some(reason), rows, ..Default::default() };
     begin(&dashboard, &visitor, Deed::Replay(replay)).await
 }

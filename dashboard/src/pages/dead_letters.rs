@@ -8,6 +8,7 @@ use shared::ledger::{DeadLetterFilter, LedgerError, RowKey};
 use shared::payload::Payload;
 
 use super::nights::Paging;
+use super::replays::{self, Replay};
 use super::{Shared, Shown, message, missing, page, unread};
 use crate::language::Lang;
 use crate::marks::moment;
@@ -49,12 +50,21 @@ fn hint(reason: Reason, lang: Lang) -> &'static str {
 struct Groups<'a> {
     shell: &'a Shell,
     groups: Vec<Group>,
+    replays: Vec<Replay>,
+    is_under_way: bool,
 }
 
 pub(crate) async fn groups(State(dashboard): Shared, visitor: Visitor) -> Shown {
     let lang = visitor.0.lang;
     let shell = visitor.shell(&dashboard, lang.t("Dead letters", "Yang gagal"));
-    let groups = dashboard.ledger.dead_letter_groups(None).await.map_err(|error| unread(&shell, &error))?;
+    let read = async {
+        Ok::<_, LedgerError>((
+            dashboard.ledger.dead_letter_groups(None).await?,
+            replays::newest(&dashboard, lang).await?,
+        ))
+    };
+    let (groups, replays) = read.await.map_err(|error| unread(&shell, &error))?;
+    let is_under_way = replays.iter().any(|replay| replay.is_under_way);
     let groups = groups.iter().map(|group| Group {
         code: group.reason.as_str(),
         name: group.reason.as_str().replace('_', " "),
@@ -64,7 +74,7 @@ pub(crate) async fn groups(State(dashboard): Shared, visitor: Visitor) -> Shown 
         oldest: moment(group.oldest, &dashboard.zone),
         newest: moment(group.newest, &dashboard.zone),
     });
-    page(&Groups { shell: &shell, groups: groups.collect() })
+    page(&Groups { shell: &shell, groups: groups.collect(), replays, is_under_way })
 }
 
 struct Letter {

@@ -7,6 +7,7 @@ pub(crate) mod assets;
 pub(crate) mod dead_letters;
 pub(crate) mod login;
 pub(crate) mod nights;
+pub(crate) mod replays;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod run;

@@ -6,13 +6,15 @@ use serde::Deserialize;
 use shared::domain::{Outcome, RunDate};
 use shared::ledger::{GateKind, LedgerError, Page as Of, RunKind, RunState, RunSummary, ShutGate};
 
-use super::verdict::{self, Verdict};
+use super::replays::{self, Replay};
+use super::verdict::{self, Standing, Verdict};
 use super::{Shared, Shown, page, unread};
 use crate::calendar::{self, Day, Night};
 use crate::language::Lang;
 use crate::marks::{self, Tone, clock, moment, seconds, span};
 use crate::server::Dashboard;
 use crate::shell::{Shell, Visitor};
+use crate::standstill;
 
 /// Days the calendar shows: five weeks.
 const DAYS: usize = 35;
@@ -85,6 +87,7 @@ pub(crate) struct Tonight {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) gate: Option<GateBox>,
     pub(crate) now: Option<Line>,
+    pub(crate) replays: Vec<Replay>,
     pub(crate) deadline: String,
     pub(crate) at: String,
 }
@@ -104,10 +107,10 @@ pub(crate) fn gate_box(gate: &ShutGate, dashboard: &Dashboard, lang: Lang) -> Ga
             "Pulih sendiri: server FHIR minta jeda, lalu proses berlanjut. Tidak perlu menekan apa pun.",
         ),
         GateKind::Systemic => lang.t(
-            "The server is asked again by itself, at least once a minute; the night goes on as soon as it answers well. \
-             If the reason names a key or token, put a valid one in its place. Nothing to press here.",
-            "Server dicoba lagi otomatis, paling lama tiap menit; proses berlanjut begitu jawabannya baik. Jika \
-             alasannya kunci atau token, ganti dengan yang berlaku. Tidak perlu menekan apa pun di sini.",
+            "It heals by itself: the server is asked again at least once a minute, and the night goes on as soon as it \
+             answers well. Nothing to press here. Only if the reason names a key or token, put a valid one in its place.",
+            "Pulih sendiri: server dicoba lagi otomatis, paling lama tiap menit, dan proses berlanjut begitu jawabannya \
+             baik. Tidak perlu menekan apa pun di sini. Hanya jika alasannya kunci atau token, ganti dengan yang berlaku.",
         ),
         GateKind::Guard => lang.t(
             "It does not heal by itself. Going on could write to the wrong person. Ask the FHIR server's owner about the \
@@ -129,11 +132,21 @@ pub(crate) async fn tonight(dashboard: &Dashboard, lang: Lang) -> Result<Tonight
     let calendar = month(dashboard, now).await?;
     // Of every run: those of an earlier one are still to be looked at.
     let dead = dashboard.ledger.dead_letter_groups(None).await?.iter().map(|group| group.open).sum();
+    let mut replays = replays::newest(dashboard, lang).await?;
+    replays.retain(|replay| replay.is_under_way);
+    let replaying = replays.iter().map(|replay| replay.open).sum();
     let missed = calendar.iter().rev().find(|day| day.night != Night::Ahead).filter(|day| day.is_missed());
+    let series = match newest {
+        Some(run) if run.run.state == RunState::Open => dashboard.ledger.samples(run.run.id).await?,
+        _ => Vec::new(),
+    };
+    let still_since = newest.and_then(|run| standstill::since(&run.run, &series, now));
+    let standing = Standing { newest, gate: gate.as_ref(), missed, dead, replaying, still_since, now };
     Ok(Tonight {
-        verdicts: verdict::all(newest, gate.as_ref(), missed, dead, now, dashboard, lang),
+        verdicts: verdict::all(&standing, dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, dashboard, lang)),
         now: newest.map(|run| Line::of(run, gate.as_ref(), now, dashboard, lang)),
+        replays,
         deadline: span(dashboard.deadline.as_secs(), lang),
         at: clock(now, &dashboard.zone),
     })

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use shared::domain::{Outcome, Reason};
 use shared::ledger::{Act, Exchange, LedgerError, RowHistory, Run, RunId, RunKind};
 use shared::payload::Payload;
 
@@ -40,6 +41,8 @@ struct Page<'a> {
     hash: String,
     message: String,
     warnings: String,
+    /// Where it waits to be replayed.
+    dead_reason: Option<&'static str>,
     events: Vec<Event>,
     clear: Option<Clear>,
 }
@@ -124,6 +127,10 @@ fn shown(
         hash: row.nik.as_ref().map(|nik| nik.as_str().to_owned()).unwrap_or_default(),
         message: explained(row, dashboard, lang),
         warnings: row.warnings.iter().map(|warning| marks::warning(*warning)).collect::<Vec<_>>().join(", "),
+        dead_reason: row
+            .reason
+            .filter(|_| row.outcome == Some(Outcome::DeadLettered) && run.kind == RunKind::Night)
+            .map(Reason::as_str),
         events: events(history, run.kind, dashboard, lang),
         clear,
     })

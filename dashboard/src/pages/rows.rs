@@ -169,6 +169,9 @@ struct Page<'a> {
     outcomes: Vec<Choice>,
     reasons: Vec<Choice>,
     warning: Option<&'static str>,
+    /// Whether what is listed are dead letters, and of which reason.
+    are_dead: bool,
+    dead_reason: Option<&'static str>,
     sheet_row: Option<u32>,
     query: String,
     previous: Option<u32>,
@@ -202,6 +205,7 @@ pub(crate) async fn list(
         name: marks::outcome(*outcome, lang).1.to_owned(),
         chosen: filter.outcome == Some(*outcome),
     });
+    let dead_reason = filter.reason.filter(|reason| reason.is_of_dead_letters());
     let reasons = Reason::ALL.iter().map(|reason| Choice {
         code: reason.as_str(),
         name: reason.as_str().replace('_', " "),
@@ -216,6 +220,9 @@ pub(crate) async fn list(
         outcomes: outcomes.collect(),
         reasons: reasons.collect(),
         warning: filter.warning.map(Warning::as_str),
+        are_dead: run.kind == RunKind::Night
+            && (filter.outcome == Some(Outcome::DeadLettered) || dead_reason.is_some()),
+        dead_reason: dead_reason.map(Reason::as_str),
         sheet_row: filter.sheet_row,
         query: query(&filter),
         previous,

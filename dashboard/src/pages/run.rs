@@ -11,8 +11,9 @@ use super::nights::{GateBox, Line, gate_box};
 use super::{Shared, Shown, missing, page, unread};
 use crate::chart::Chart;
 use crate::language::Lang;
-use crate::marks::{self, moment, seconds, span};
+use crate::marks::{self, Tone, moment, seconds, span};
 use crate::shell::{Shell, Visitor};
+use crate::standstill;
 
 /// Acts on a run's page; the rest is on the page of acts.
 const ACTS: u32 = 20;
@@ -40,6 +41,7 @@ struct Page<'a> {
     line: Line,
     gate: Option<GateBox>,
     is_open: bool,
+    still_since: Option<String>,
     started_by: String,
     source: String,
     rows_read: String,
@@ -51,6 +53,8 @@ struct Page<'a> {
     reasons: Vec<Count>,
     warnings: Vec<Count>,
     open_rows: String,
+    dead: u64,
+    to_correct: u64,
     acts: Vec<ActLine>,
     chart: Option<Chart>,
     deadline: String,
@@ -125,11 +129,12 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         Count { code, name, class, means, count: n(count), percent: share(count) }
     });
     let mut by_count: Vec<_> = tally.reasons.iter().collect();
-    by_count.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    // What failed first: that is what makes a night red, and it may be few among many to correct.
+    by_count.sort_by_key(|(reason, count)| (!reason.is_of_dead_letters(), std::cmp::Reverse(**count)));
     let reasons = by_count.into_iter().map(|(reason, count)| Count {
         code: reason.as_str(),
         name: reason.as_str().replace('_', " "),
-        class: "",
+        class: if reason.is_of_dead_letters() { Tone::Bad } else { Tone::Warn }.class(),
         means: meaning(*reason, lang.0),
         count: n(*count),
         percent: share(*count),
@@ -147,6 +152,7 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         line: Line::of(&summary, gate.as_ref(), now, &dashboard, lang),
         gate: gate.as_ref().map(|gate| gate_box(gate, &dashboard, lang)),
         is_open,
+        still_since: standstill::since(run, &samples, now).map(|since| moment(since, &dashboard.zone)),
         started_by: by.unwrap_or_default(),
         source: run.source.clone(),
         rows_read: n(run.rows_read),
@@ -158,6 +164,8 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
         reasons: reasons.collect(),
         warnings: warnings.collect(),
         open_rows: if tally.open > 0 { n(tally.open) } else { String::new() },
+        dead: tally.count(Outcome::DeadLettered),
+        to_correct: tally.count(Outcome::Rejected),
         acts: acts.iter().map(|act| acts::line(act, &dashboard, lang)).collect(),
         chart: Chart::of(run, &samples, lang),
         deadline: span(dashboard.deadline.as_secs(), lang),

@@ -121,6 +121,34 @@ spelled! {
     }
 }
 
+impl Reason {
+    /// Whether it is a dead letter's; else it is a rejection's.
+    pub fn is_of_dead_letters(self) -> bool {
+        match self {
+            Self::RetriesExhausted
+            | Self::AmbiguousPatient
+            | Self::PatientInactive
+            | Self::PatientGone
+            | Self::ResourceIncomplete
+            | Self::WriteConflict
+            | Self::RejectedByServer
+            | Self::PoisonMessage => true,
+            Self::NikMissing
+            | Self::NikNot16Digits
+            | Self::NikLostPrecision
+            | Self::NikSeveral
+            | Self::PhoneMissing
+            | Self::PhoneInvalid
+            | Self::PhoneNotMobile
+            | Self::PhoneSeveral
+            | Self::PhoneNote
+            | Self::CellError
+            | Self::DateUnreadable
+            | Self::ConflictingRows => false,
+        }
+    }
+}
+
 spelled! {
     /// The column a rejection is about.
     Column {

@@ -36,7 +36,7 @@ pub use error::LedgerError;
 pub use outbox::{KeptNotice, Notice, StrayMessage, StrayView};
 pub use pages::{
     Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, Handled, IntentView,
-    LedgerPages, NotedAct, Page, RowHistory, Window,
+    LedgerPages, NotedAct, Page, ReplayView, RowHistory, Window,
 };
 pub use prune::{Expiring, PruneTerms, Pruned};
 pub use row::{

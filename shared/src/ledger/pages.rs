@@ -3,6 +3,7 @@
 //! Every list pages by key, forwards and backwards. Counts are kept beside the rows by the verbs that change
 //! outcomes, in the same transaction: counting a million rows takes seconds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -152,6 +153,53 @@ pub struct DeadLetterGroup {
     pub newest: Timestamp,
 }
 
+/// A replay: the rows that were given a new generation at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayView {
+    /// When.
+    pub at: Timestamp,
+    /// The runs of its rows, by run date.
+    pub runs: Vec<(RunId, RunDate)>,
+    /// Rows by how the generation it opened ended.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Rows whose generation has not ended yet.
+    pub open: u64,
+}
+
+impl ReplayView {
+    /// All rows of it.
+    pub fn rows(&self) -> u64 {
+        self.open + self.outcomes.values().sum::<u64>()
+    }
+
+    /// Puts together what an adapter counted by instant, run and outcome, in the order that it counted in.
+    pub(super) fn of(counted: impl IntoIterator<Item = ReplayCount>) -> Vec<Self> {
+        let mut replays: Vec<Self> = Vec::new();
+        for ReplayCount { at, run, outcome, rows } in counted {
+            if replays.last().is_none_or(|last| last.at != at) {
+                replays.push(Self { at, runs: Vec::new(), outcomes: BTreeMap::new(), open: 0 });
+            }
+            let Some(replay) = replays.last_mut() else { continue };
+            if replay.runs.last() != Some(&run) {
+                replay.runs.push(run);
+            }
+            match outcome {
+                Some(outcome) => *replay.outcomes.entry(outcome).or_default() += rows,
+                None => replay.open += rows,
+            }
+        }
+        replays
+    }
+}
+
+/// Rows of one replay and one run that became the same.
+pub(super) struct ReplayCount {
+    pub(super) at: Timestamp,
+    pub(super) run: (RunId, RunDate),
+    pub(super) outcome: Option<Outcome>,
+    pub(super) rows: u64,
+}
+
 /// An operator's act, as it was noted.
 #[derive(Clone, Debug)]
 pub struct NotedAct {
@@ -238,6 +286,9 @@ pub trait LedgerPages: Send + Sync {
         page: Page<i64>,
         limit: u32,
     ) -> Result<Vec<DeadLetterView>, LedgerError>;
+
+    /// The newest replays and how far they are, newest first. It takes the longer the more rows these have.
+    async fn replays(&self, limit: u32) -> Result<Vec<ReplayView>, LedgerError>;
 
     /// What operators did, newest first; the key is [`NotedAct::number`]. Of a run: what names it as `run_id`, or
     /// among its `runs`.

@@ -1,33 +1,40 @@
-// What a server fault broke is replayed from the page: previewed, pressed, followed to its end, and noted.
+// What a server fault broke is replayed: previewed, pressed, followed to its end, and noted; by what the pages say and
+// lead to.
 
-import { logIn, press, until } from '../visit.mjs'
+import { Newcomer } from '../visit.mjs'
 
 export default async function (stage, { token, reason }) {
   const person = await stage.person()
-  const { page } = person
-  await logIn(person, { token, name: 'Sari' })
-  await stage.go(person, '/dead-letters')
-  await page.locator(`main a[href^="/dead-letters/${reason}"]`).first().click()
-  const rows = await page.evaluate(() =>
-    [...document.querySelectorAll('main a[href*="/rows/"]')].map(link => link.getAttribute('href')))
-  stage.check('the dead letters lead to their rows', rows.length > 0)
-  const choice = page.locator('form[action="/dead-letters/preview"]')
-  for (const box of await choice.locator('input[type=checkbox]').all()) await box.check()
-  await press(person, choice)
+  const somebody = new Newcomer(stage, person)
+  const { page } = somebody
+  const rows = () => page.locator('main tbody th a').evaluateAll(links => links.map(link => link.getAttribute('href')))
+  await somebody.arrive()
+  await somebody.follow('See the dead letters')
+  await somebody.follow(`See, select and replay ${reason.replaceAll('_', ' ')}`)
+  await somebody.follow('Log in to replay')
+  await somebody.logIn(token)
+  const broken = await rows()
+  stage.check('the dead letters lead to their rows', broken.length > 0, await somebody.text())
+  for (const box of await page.getByRole('checkbox').all()) await box.check()
+  await somebody.press('Preview the selected')
   await stage.accessible('the preview', page)
-  const replay = page.locator('form[action="/actions/replay"]')
-  const previewed = await replay.count()
-  stage.check('it is previewed before it is pressed', previewed === 1, await page.locator('main').innerText())
-  await press(person, replay.first())
+  stage.check('it is previewed before it is pressed', (await somebody.text()).includes(`tried again: ${broken.length}`),
+    await somebody.text())
+  await somebody.press('Replay')
   await stage.accessible('after the press', page)
-  for (const row of rows) {
+  // It says so by itself.
+  await page.locator('[data-replay=finished]').waitFor({ timeout: 60000 })
+  const ended = await page.locator('[data-replay=finished]').first().innerText()
+  stage.check('it ends as updated', ended.includes(`${broken.length} / ${broken.length}`) &&
+    new RegExp(`Updated\\s+${broken.length}`).test(ended), ended)
+  for (const row of broken) {
     await stage.go(person, row)
-    const text = await until(person, page => page.locator('main').innerText(), text => /\bupdated\b/i.test(text))
-    stage.check(`${row.split('/').at(-1)} ends as updated`, /\bupdated\b/i.test(text), text.slice(0, 300))
+    const text = await somebody.text()
+    stage.check(`${row.split('/').at(-1)} ends as updated`, /^Updated\b/m.test(text), text.slice(0, 300))
   }
-  await stage.go(person, '/acts')
-  const acts = await page.locator('main').innerText()
-  stage.check('it is noted who replayed', /replay/i.test(acts) && acts.includes('Sari'), acts.slice(0, 300))
-  stage.tell({ rows: rows.length })
+  await somebody.follow('Who did what')
+  stage.check('it is noted who replayed', /Sari \(unverified\)\s+replayed dead letters/.test(await somebody.text()),
+    await somebody.text())
+  stage.tell({ rows: broken.length })
   stage.behaved('a replay', person)
 }

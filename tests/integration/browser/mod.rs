@@ -7,3 +7,4 @@ mod harness;
 mod live;
 mod pages;
 mod tasks;
+mod unfinished;

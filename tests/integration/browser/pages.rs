@@ -34,3 +34,12 @@ async fn every_page_can_be_used_by_everybody_and_asks_nobody_else() {
     }
     assert!(kinds.iter().any(|found| found.starts_with("/dead-letters/")), "{kinds:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_paper_a_page_is_black_on_white_and_whole() {
+    let mut site = Site::of(&mixed(90, 300)).await;
+    furnish(&mut site);
+    let mut office = Office::open(&site, &["--date", DATE]).await;
+    office.running.until_logged("run closed").await;
+    office.play("print", json!({})).await.all_well();
+}

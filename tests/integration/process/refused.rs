@@ -48,6 +48,11 @@ const REFUSALS: &[Refusal] = &[
         ..PLAIN
     },
     Refusal {
+        settings: &[("DASHBOARD_ADDR", "0.0.0.0:0")],
+        named: &["DASHBOARD_TOKEN", "file:/run/secrets/", "listen on 127.0.0.1"],
+        ..PLAIN
+    },
+    Refusal {
         settings: &[("FHIR_AUTH", "oauth2")],
         named: &["FHIR_TOKEN_URL", "FHIR_AUTH asks for it (oauth2)"],
         ..PLAIN

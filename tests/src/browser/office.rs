@@ -1,4 +1,4 @@
-//! A site whose pages are open: `standalone` with its night and its pages, as an operator meets them.
+//! A site whose pages are open, as an operator meets them: those of `standalone`, or of a cluster's `dashboard`.
 
 use std::net::SocketAddr;
 
@@ -26,13 +26,23 @@ pub struct Office {
 impl Office {
     /// Starts `standalone` with these arguments, and waits until it serves.
     pub async fn open(site: &Site, arguments: &[&str]) -> Self {
-        let mut running = site.start(&[&["--serve"], arguments].concat());
+        Self::of(site.start(&[&["--serve"], arguments].concat())).await
+    }
+
+    /// Waits until this program serves.
+    pub async fn of(mut running: Running) -> Self {
         running.until_logged("serving the page").await;
         let log = running.stderr();
         let line = log.lines().find(|line| line.contains("serving the page")).expect("it was logged");
         let line: Value = serde_json::from_str(line).expect("a log off a terminal is JSON");
         let address: SocketAddr = line["address"].as_str().expect("an address").parse().expect("an address");
-        Self { running, base: format!("http://{address}") }
+        // Whoever listens everywhere is reached here too.
+        Self { running, base: format!("http://127.0.0.1:{}", address.port()) }
+    }
+
+    /// Where.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// Plays a scenario on these pages.

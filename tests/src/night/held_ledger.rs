@@ -12,9 +12,9 @@ use shared::ledger::{
     Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
     Expiring, Fence, Gate, Handled, Intent, KeptNotice, Ledger, LedgerError, LedgerPages, LedgerSamples,
     LedgerView, LimiterSample, LockAttempt, NewRun, NotedAct, Notice, Order, Page, Progress, PruneTerms,
-    Pruned, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId,
-    RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
-    Window,
+    Pruned, Record, Recorded, Replay, ReplayView, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run,
+    RunId, RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView,
+    Tally, Window,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -199,6 +199,7 @@ passed_on!(LedgerPages {
     handled(run: RunId, window: Window, after: u32, limit: u32) -> Vec<Handled>;
     dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
+    replays(limit: u32) -> Vec<ReplayView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
 });
 

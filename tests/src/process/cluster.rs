@@ -90,11 +90,10 @@ impl Cluster {
         (0..count).map(|_| self.worker()).collect()
     }
 
-    /// Starts a dashboard whose log-in takes this token.
+    /// Starts a dashboard whose log-in takes this token, on `DASHBOARD_ADDR`.
     pub fn dashboard(&mut self, token: &str) -> Running {
         let file = self.site.file("dashboard-token", token);
         self.set("DASHBOARD_TOKEN", format!("file:{}", file.display()));
-        self.set("DASHBOARD_ADDR", "127.0.0.1:0");
         self.spawn(self.program("dashboard", &[]))
     }
 

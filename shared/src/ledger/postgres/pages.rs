@@ -6,16 +6,17 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql, Type};
 
-use super::convert::{get, instant, int, needed, texts, total};
+use super::convert::{get, instant, int, needed, texts, total, word};
 use super::runs::{RUN_COLUMNS, read_run};
 use super::session::{Param, Session};
 use super::views::{LETTER_COLUMNS, ROW_COLUMNS, read_letter, read_row, summaries};
 use super::{PostgresLedger, counts, handled, history};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate, Warning};
+use crate::ledger::pages::ReplayCount;
 use crate::ledger::{
     Act, DeadLetterFilter, DeadLetterGroup, DeadLetterView, Handled, LedgerError, LedgerPages, NotedAct,
-    Page, RowFilter, RowHistory, RowView, Run, RunId, RunSummary, Tally, Window,
+    Page, ReplayView, RowFilter, RowHistory, RowView, Run, RunId, RunSummary, Tally, Window,
 };
 
 /// `WHERE` with its parameters, and the order and bound of a page.
@@ -248,6 +249,31 @@ async fn dead_letter_page(
     letters.iter().map(read_letter).collect()
 }
 
+// Only what died again is replayed again.
+const REPLAYS: &str = "
+    WITH newest AS (
+      SELECT DISTINCT replayed_at FROM dead_letter WHERE replayed_at IS NOT NULL ORDER BY replayed_at DESC LIMIT $1)
+    SELECT d.replayed_at, d.run_id, run.run_date,
+           CASE WHEN r.generation = d.generation + 1 THEN r.outcome ELSE 'dead_lettered' END AS outcome,
+           count(*) AS amount
+    FROM newest JOIN dead_letter AS d ON d.replayed_at = newest.replayed_at
+    JOIN row AS r ON r.run_id = d.run_id AND r.sheet_row = d.sheet_row
+    JOIN run ON run.run_id = d.run_id
+    GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC, 3, 2";
+
+async fn replays(session: Session, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+    let counted = session.finish(&[(REPLAYS, &[(&i64::from(limit), Type::INT8)])]).await?;
+    let read = |row: &Row| {
+        Ok(ReplayCount {
+            at: instant(row, "replayed_at")?.unwrap_or_default(),
+            run: (get(row, "run_id").map(RunId)?, get(row, "run_date")?),
+            outcome: word(row, "outcome")?,
+            rows: total(row, "amount")?,
+        })
+    };
+    Ok(ReplayView::of(counted.iter().map(read).collect::<Result<Vec<_>, LedgerError>>()?))
+}
+
 async fn acts(
     session: Session,
     run: Option<RunId>,
@@ -333,6 +359,10 @@ impl LedgerPages for PostgresLedger {
         limit: u32,
     ) -> Result<Vec<DeadLetterView>, LedgerError> {
         dead_letter_page(self.session("list dead letters").await?, filter, page, limit).await
+    }
+
+    async fn replays(&self, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+        replays(self.session("look at replays").await?, limit).await
     }
 
     async fn acts(

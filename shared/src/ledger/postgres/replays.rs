@@ -78,8 +78,9 @@ const OPEN: &str = concat!(
     counted AS (",
     keep_counts!(outcomes_of!("reopened", "-1")),
     "),
+    moment AS MATERIALIZED (SELECT ledger_now() AS at),
     noted AS (
-      UPDATE dead_letter AS d SET replayed_at = ledger_now() FROM letter WHERE d.number = letter.number)
+      UPDATE dead_letter AS d SET replayed_at = moment.at FROM letter, moment WHERE d.number = letter.number)
     UPDATE row AS r SET generation = r.generation + 1, state = 'pending', outcome = NULL, reason = NULL, found = NULL,
       attempts = 0, turn = 0, crashes = 0, sweep_at = 'epoch', sweeps = 0, published = FALSE, ended_at = NULL
     FROM letter JOIN run ON run.run_id = letter.run_id

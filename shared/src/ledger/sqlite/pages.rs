@@ -4,15 +4,16 @@ use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
-use super::convert::{instant, json, needed};
+use super::convert::{instant, json, needed, word};
 use super::runs::{RUN_COLUMNS, read_run};
 use super::views::{LETTER_COLUMNS, ROW_COLUMNS, read_letter, read_row, summaries};
 use super::{Sql as _, SqliteLedger, counts, handled, history};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason, RunDate, Warning};
+use crate::ledger::pages::ReplayCount;
 use crate::ledger::{
     Act, DeadLetterFilter, DeadLetterGroup, DeadLetterView, Handled, LedgerError, LedgerPages, NotedAct,
-    Page, RowFilter, RowHistory, RowView, RunId, RunSummary, Tally, Window,
+    Page, ReplayView, RowFilter, RowHistory, RowView, RunId, RunSummary, Tally, Window,
 };
 
 /// `WHERE` with its values, and the order and bound of a page.
@@ -249,6 +250,36 @@ fn dead_letter_page(
     terms.rows(db, "list dead letters", &sql, read_letter)
 }
 
+fn replays(db: &Connection, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+    let counted: Vec<ReplayCount> = db
+        .prepare_cached(
+            // Only what died again is replayed again.
+            "WITH newest AS (SELECT DISTINCT replayed_at FROM dead_letter WHERE replayed_at IS NOT NULL
+                             ORDER BY replayed_at DESC LIMIT ?)
+             SELECT d.replayed_at, d.run_id, run.run_date,
+                    CASE WHEN row.generation = d.generation + 1 THEN row.outcome ELSE 'dead_lettered' END AS outcome,
+                    COUNT(*) AS amount
+             FROM newest CROSS JOIN dead_letter d INDEXED BY dead_letter_replayed ON d.replayed_at = newest.replayed_at
+             CROSS JOIN row ON row.run_id = d.run_id AND row.sheet_row = d.sheet_row
+             CROSS JOIN run ON run.run_id = d.run_id
+             GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC, 3, 2",
+        )
+        .and_then(|mut counted| {
+            counted
+                .query_map([limit], |row| {
+                    Ok(ReplayCount {
+                        at: instant(row, "replayed_at")?.unwrap_or_default(),
+                        run: (row.get("run_id")?, needed(row, "run_date")?),
+                        outcome: word(row, "outcome")?,
+                        rows: row.get("amount")?,
+                    })
+                })?
+                .collect()
+        })
+        .doing("look at replays")?;
+    Ok(ReplayView::of(counted))
+}
+
 fn acts(
     db: &Connection,
     run: Option<RunId>,
@@ -340,6 +371,10 @@ impl LedgerPages for SqliteLedger {
     ) -> Result<Vec<DeadLetterView>, LedgerError> {
         let filter = filter.clone();
         self.read("list dead letters", move |db| dead_letter_page(db, &filter, page, limit)).await
+    }
+
+    async fn replays(&self, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+        self.read("look at replays", move |db| replays(db, limit)).await
     }
 
     async fn acts(

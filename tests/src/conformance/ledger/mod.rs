@@ -205,6 +205,7 @@ macro_rules! ledger_cases {
                 a_replayed_row_can_be_superseded,
                 a_replay_leaves_the_run_closed,
                 a_replay_under_way_leaves_its_run_unfinished,
+                the_newest_replays_tell_how_far_they_are,
                 a_number_said_again_is_newer_than_a_dead_letter_before_it,
             }
             prune {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::domain::{Outcome, Reason};
 use shared::ledger::{Claim, Recorded, Replay, RowKey, RunId, RunState};
 
-use super::stage::{JOB, Stage, date, done, key, retry, sheet_rows};
+use super::stage::{JOB, LEASE, Stage, date, done, key, retry, sheet_rows};
 
 const ON: &str = "2026-11-23";
 const NEXT: &str = "2026-11-24";
@@ -211,4 +211,33 @@ pub(super) async fn a_number_said_again_is_newer_than_a_dead_letter_before_it(st
     replay(&stage, Replay::default()).await;
     let too_late = stage.ask(again(second, 2), 0).await;
     assert!(matches!(too_late, Claim::Settled(Some(Outcome::Superseded))), "{too_late:?}");
+}
+
+pub(super) async fn the_newest_replays_tell_how_far_they_are(stage: Stage) {
+    let (first, second) = graveyard(&stage).await;
+    let newest = async || stage.ledger().replays(2).await.expect("replays");
+    assert!(newest().await.is_empty());
+    let of = |reason| Replay { reason: Some(reason), ..Replay::default() };
+    replay(&stage, of(Reason::AmbiguousPatient)).await;
+    stage.advance(LEASE).await;
+    replay(&stage, of(Reason::RetriesExhausted)).await;
+    let begun = newest().await;
+    assert_eq!(begun.iter().map(|one| (one.rows(), one.open)).collect::<Vec<_>>(), [(4, 4), (2, 2)]);
+    assert!(begun[0].at > begun[1].at);
+    assert_eq!(begun[0].runs, [(first, date(ON)), (second, date(NEXT))]);
+
+    let claimed = stage.take(again(first, 3), 0).await;
+    stage.record(&claimed, done(Outcome::Updated)).await;
+    stage.kill(again(first, 4), Reason::RetriesExhausted).await;
+    let told = newest().await;
+    let ended = [(Outcome::Updated, 1), (Outcome::DeadLettered, 1)];
+    assert_eq!((&told[0].outcomes, told[0].open, told[0].rows()), (&ended.into(), 2, 4));
+    assert_eq!(told[1], begun[1], "each counts its own");
+
+    // What died again is replayed again: that is another replay's.
+    stage.advance(LEASE).await;
+    replay(&stage, of(Reason::RetriesExhausted)).await;
+    let told = newest().await;
+    assert_eq!((told[0].rows(), told[0].open, told[0].runs.len()), (1, 1, 1));
+    assert_eq!((&told[1].outcomes, told[1].open), (&ended.into(), 2));
 }
