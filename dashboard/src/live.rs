@@ -52,7 +52,7 @@ impl Part {
                 actions::Part { shell, begun }.render()
             }
             Self::Replays => {
-                let replays = replays::newest(dashboard, lang).await.ok()?;
+                let replays = replays::of_shift(dashboard, lang).await.ok()?;
                 replays::Part { shell, replays }.render()
             }
         };

@@ -95,8 +95,29 @@ pub(crate) fn outcome(outcome: Outcome, lang: Lang) -> (Tone, &'static str, &'st
 }
 
 /// What a warning says.
-pub(crate) fn warning(warning: Warning) -> String {
-    warning.as_str().replace('_', " ")
+pub(crate) fn warning(warning: Warning, lang: Lang) -> &'static str {
+    match warning {
+        Warning::NikUnlikelyProvince => {
+            lang.t("the NIK begins with no province's code", "awal NIK bukan kode provinsi")
+        }
+        Warning::NikUnlikelyBirthDate => {
+            lang.t("the NIK holds no birth date", "NIK tidak memuat tanggal lahir yang mungkin")
+        }
+        Warning::NikRepeated => lang
+            .t("the same NIK more than once in the cell", "NIK yang sama lebih dari sekali dalam satu sel"),
+        Warning::PhoneRepeated => lang.t(
+            "the same number more than once in the cell",
+            "nomor yang sama lebih dari sekali dalam satu sel",
+        ),
+        Warning::PhoneUnlikelyPrefix => lang.t(
+            "the number is of a range that no operator has",
+            "nomor dari rentang yang tidak dipakai operator",
+        ),
+        Warning::SeveralCurrentMobiles => lang.t(
+            "the Patient has several current mobile numbers; the best ranked was set",
+            "Pasien punya beberapa nomor ponsel aktif; yang peringkatnya terbaik diperbarui",
+        ),
+    }
 }
 
 /// What kind of run it is.

@@ -122,7 +122,7 @@ fn item(item: &Item, dashboard: &Dashboard, lang: Lang) -> BegunItem {
 
 pub(crate) async fn begun(dashboard: &Dashboard, lang: Lang) -> Result<Begun, LedgerError> {
     let begun = dashboard.hands.begun();
-    let replays = replays::newest(dashboard, lang).await?;
+    let replays = replays::of_shift(dashboard, lang).await?;
     let is_under_way =
         begun.iter().any(|item| item.ended.is_none()) || replays.iter().any(|replay| replay.is_under_way);
     let gate = dashboard.ledger.gate().await?.filter(|_| is_under_way);

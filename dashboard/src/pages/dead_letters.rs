@@ -60,7 +60,7 @@ pub(crate) async fn groups(State(dashboard): Shared, visitor: Visitor) -> Shown 
     let read = async {
         Ok::<_, LedgerError>((
             dashboard.ledger.dead_letter_groups(None).await?,
-            replays::newest(&dashboard, lang).await?,
+            replays::of_shift(&dashboard, lang).await?,
         ))
     };
     let (groups, replays) = read.await.map_err(|error| unread(&shell, &error))?;

@@ -132,8 +132,7 @@ pub(crate) async fn tonight(dashboard: &Dashboard, lang: Lang) -> Result<Tonight
     let calendar = month(dashboard, now).await?;
     // Of every run: those of an earlier one are still to be looked at.
     let dead = dashboard.ledger.dead_letter_groups(None).await?.iter().map(|group| group.open).sum();
-    let mut replays = replays::newest(dashboard, lang).await?;
-    replays.retain(|replay| replay.is_under_way);
+    let replays = replays::under_way(dashboard, lang).await?;
     let replaying = replays.iter().map(|replay| replay.open).sum();
     let missed = calendar.iter().rev().find(|day| day.night != Night::Ahead).filter(|day| day.is_missed());
     let series = match newest {

@@ -1,7 +1,7 @@
 //! Replays: how many of their rows are done, of how many, and what became of these.
 
 use askama::Template;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use shared::domain::Outcome;
 use shared::ledger::{LedgerError, ReplayView};
 
@@ -13,11 +13,12 @@ use crate::shell::Shell;
 /// The newest so many are looked at.
 const NEWEST: u32 = 5;
 
-/// One that ended is shown until it is so old: a night's shift.
-const SHOWN: SignedDuration = SignedDuration::from_hours(8);
+/// One that ended is shown for so long.
+const SHIFT: SignedDuration = SignedDuration::from_hours(8);
 
 /// A replay and how far it is.
 pub(crate) struct Replay {
+    pub(crate) begun: Timestamp,
     /// Tells it from others on the page.
     pub(crate) id: i64,
     pub(crate) at: String,
@@ -51,6 +52,7 @@ fn shown(replay: &ReplayView, is_paused: bool, dashboard: &Dashboard, lang: Lang
         (name, lang.number(rows))
     });
     Replay {
+        begun: replay.at,
         id: replay.at.as_microsecond(),
         at: moment(replay.at, &dashboard.zone),
         is_under_way: replay.open > 0,
@@ -66,16 +68,35 @@ fn shown(replay: &ReplayView, is_paused: bool, dashboard: &Dashboard, lang: Lang
     }
 }
 
-/// Those under way, and those of this shift.
-pub(crate) async fn newest(dashboard: &Dashboard, lang: Lang) -> Result<Vec<Replay>, LedgerError> {
-    let (now, gate) = (dashboard.ledger.now().await?, dashboard.ledger.gate().await?);
-    let replays = dashboard.ledger.replays(NEWEST).await?;
-    let shown_still = |replay: &&ReplayView| replay.open > 0 || now.duration_since(replay.at) < SHOWN;
-    Ok(replays
-        .iter()
-        .filter(shown_still)
-        .map(|replay| shown(replay, gate.is_some(), dashboard, lang))
-        .collect())
+/// Those under way.
+pub(crate) async fn under_way(dashboard: &Dashboard, lang: Lang) -> Result<Vec<Replay>, LedgerError> {
+    let mut replays = Vec::new();
+    // Counting them takes a while: not at each look on a quiet day.
+    if is_any_under_way(dashboard).await? {
+        replays = since(Timestamp::UNIX_EPOCH, dashboard, lang).await?;
+        replays.retain(|replay| replay.is_under_way);
+    }
+    Ok(replays)
+}
+
+/// Those of this shift, and those under way.
+pub(crate) async fn of_shift(dashboard: &Dashboard, lang: Lang) -> Result<Vec<Replay>, LedgerError> {
+    let begins = dashboard.ledger.now().await? - SHIFT;
+    let first = if is_any_under_way(dashboard).await? { Timestamp::UNIX_EPOCH } else { begins };
+    let mut replays = since(first, dashboard, lang).await?;
+    replays.retain(|replay| replay.is_under_way || replay.begun >= begins);
+    Ok(replays)
+}
+
+/// A row under replay leaves its run unfinished.
+async fn is_any_under_way(dashboard: &Dashboard) -> Result<bool, LedgerError> {
+    Ok(!dashboard.ledger.unfinished_runs(&dashboard.job, None).await?.is_empty())
+}
+
+async fn since(first: Timestamp, dashboard: &Dashboard, lang: Lang) -> Result<Vec<Replay>, LedgerError> {
+    let gate = dashboard.ledger.gate().await?;
+    let replays = dashboard.ledger.replays(first, NEWEST).await?;
+    Ok(replays.iter().map(|replay| shown(replay, gate.is_some(), dashboard, lang)).collect())
 }
 
 /// What changes of them while a page is watched.

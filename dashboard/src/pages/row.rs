@@ -126,7 +126,12 @@ fn shown(
         retries: history.retries,
         hash: row.nik.as_ref().map(|nik| nik.as_str().to_owned()).unwrap_or_default(),
         message: explained(row, dashboard, lang),
-        warnings: row.warnings.iter().map(|warning| marks::warning(*warning)).collect::<Vec<_>>().join(", "),
+        warnings: row
+            .warnings
+            .iter()
+            .map(|warning| marks::warning(*warning, lang))
+            .collect::<Vec<_>>()
+            .join("; "),
         dead_reason: row
             .reason
             .filter(|_| row.outcome == Some(Outcome::DeadLettered) && run.kind == RunKind::Night)

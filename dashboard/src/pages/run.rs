@@ -141,7 +141,7 @@ pub(crate) async fn show(State(dashboard): Shared, visitor: Visitor, Path(run): 
     });
     let warnings = tally.warnings.iter().map(|(warning, count)| Count {
         code: warning.as_str(),
-        name: marks::warning(*warning),
+        name: marks::warning(*warning, lang).to_owned(),
         class: "",
         means: "",
         count: n(*count),

@@ -287,8 +287,9 @@ pub trait LedgerPages: Send + Sync {
         limit: u32,
     ) -> Result<Vec<DeadLetterView>, LedgerError>;
 
-    /// The newest replays and how far they are, newest first. It takes the longer the more rows these have.
-    async fn replays(&self, limit: u32) -> Result<Vec<ReplayView>, LedgerError>;
+    /// The newest replays, none before `since`, and how far they are; newest first. It takes the longer the more rows
+    /// these have.
+    async fn replays(&self, since: Timestamp, limit: u32) -> Result<Vec<ReplayView>, LedgerError>;
 
     /// What operators did, newest first; the key is [`NotedAct::number`]. Of a run: what names it as `run_id`, or
     /// among its `runs`.

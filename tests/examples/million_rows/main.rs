@@ -17,7 +17,7 @@ use shared::domain::{Outcome, Reason, RunDate, Warning};
 use shared::ledger::postgres::{PostgresLedger, PostgresTerms};
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{
-    Act, DeadLetterFilter, Ledger, LedgerError, LockAttempt, NewRun, Page, RowFilter, RunId, RunKind,
+    Act, DeadLetterFilter, Ledger, LedgerError, LockAttempt, NewRun, Page, Replay, RowFilter, RunId, RunKind,
     Selection,
 };
 use tests::services::PostgresServer;
@@ -219,6 +219,11 @@ async fn measure<L: Ledger + 'static>(name: &str, ledger: &Arc<L>, run: RunId, r
     say(format_args!("  at most {:.1} ms", millis(measured.worst)));
     measured.worst = Duration::ZERO;
     pages::measure(ledger, run, rows, &mut measured).await;
+    let since = ledger.now().await.expect("the time");
+    let replayed = ledger.replay(Replay::default()).await.expect("to replay").len();
+    say(format_args!("  while {replayed} of its dead letters are replayed"));
+    measured.time("the newest replays", || ledger.replays(since, 5)).await;
+    pages::measure_replay(ledger, &mut measured).await;
     say(format_args!("  at most {:.1} ms", millis(measured.worst)));
     measured.over
 }

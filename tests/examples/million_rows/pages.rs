@@ -28,7 +28,7 @@ impl Hands for Idle {
     }
 }
 
-pub async fn measure<L: Ledger + 'static>(ledger: &Arc<L>, run: RunId, rows: u32, measured: &mut Measured) {
+async fn serve<L: Ledger + 'static>(ledger: &Arc<L>) -> Serving {
     let read = |name: &str| match name {
         "JOB_NAME" => Some(JOB.to_owned()),
         "DASHBOARD_ADDR" => Some("127.0.0.1:0".to_owned()),
@@ -37,8 +37,33 @@ pub async fn measure<L: Ledger + 'static>(ledger: &Arc<L>, run: RunId, rows: u32
     let settings = Settings::read(&read).expect("usable settings");
     let keys = Arc::new(DataKeys::parse(&DataKeys::generate()).expect("a key just made"));
     let dashboard = Dashboard::new(ledger.clone(), Arc::new(Idle), keys, &settings, None);
-    let serving = Serving::on(dashboard).await.expect("a port");
+    Serving::on(dashboard).await.expect("a port")
+}
+
+async fn time(serving: &Serving, pages: &[&str], measured: &mut Measured) {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    for page in pages {
+        let url = format!("http://{}{page}", serving.address());
+        let shown = page.split('/').map(|part| if part.len() == 36 { "RUN" } else { part });
+        let shown = shown.collect::<Vec<_>>().join("/");
+        measured
+            .time(&shown, || async {
+                let answer = client.get(&url).send().await.expect("an answer");
+                assert_eq!(answer.status().as_u16(), 200, "{page}");
+                answer.text().await.expect("a page");
+                Ok(())
+            })
+            .await;
+    }
+}
+
+/// The pages that tell how far a replay is.
+pub async fn measure_replay<L: Ledger + 'static>(ledger: &Arc<L>, measured: &mut Measured) {
+    time(&serve(ledger).await, &["/", "/actions", "/dead-letters"], measured).await;
+}
+
+pub async fn measure<L: Ledger + 'static>(ledger: &Arc<L>, run: RunId, rows: u32, measured: &mut Measured) {
+    let serving = serve(ledger).await;
     let deep = rows / 10 * 9;
     let pages = [
         "/".to_owned(),
@@ -60,16 +85,6 @@ pub async fn measure<L: Ledger + 'static>(ledger: &Arc<L>, run: RunId, rows: u32
         "/find".to_owned(),
     ];
     say(format_args!("  pages"));
-    for page in pages {
-        let url = format!("http://{}{page}", serving.address());
-        let shown = page.replace(&run.to_string(), "RUN");
-        measured
-            .time(&shown, || async {
-                let answer = client.get(&url).send().await.expect("an answer");
-                assert_eq!(answer.status().as_u16(), 200, "{page}");
-                answer.text().await.expect("a page");
-                Ok(())
-            })
-            .await;
-    }
+    let pages: Vec<&str> = pages.iter().map(String::as_str).collect();
+    time(&serving, &pages, measured).await;
 }

@@ -199,7 +199,7 @@ passed_on!(LedgerPages {
     handled(run: RunId, window: Window, after: u32, limit: u32) -> Vec<Handled>;
     dead_letter_groups(run: Option<RunId>) -> Vec<DeadLetterGroup>;
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
-    replays(limit: u32) -> Vec<ReplayView>;
+    replays(since: Timestamp, limit: u32) -> Vec<ReplayView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
 });
 

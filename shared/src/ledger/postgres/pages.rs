@@ -3,6 +3,7 @@
 //! that came after the last ANALYZE looks empty to it, and any index as good as the next.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql, Type};
 
@@ -252,17 +253,21 @@ async fn dead_letter_page(
 // Only what died again is replayed again.
 const REPLAYS: &str = "
     WITH newest AS (
-      SELECT DISTINCT replayed_at FROM dead_letter WHERE replayed_at IS NOT NULL ORDER BY replayed_at DESC LIMIT $1)
-    SELECT d.replayed_at, d.run_id, run.run_date,
-           CASE WHEN r.generation = d.generation + 1 THEN r.outcome ELSE 'dead_lettered' END AS outcome,
-           count(*) AS amount
-    FROM newest JOIN dead_letter AS d ON d.replayed_at = newest.replayed_at
-    JOIN row AS r ON r.run_id = d.run_id AND r.sheet_row = d.sheet_row
-    JOIN run ON run.run_id = d.run_id
-    GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC, 3, 2";
+      SELECT DISTINCT replayed_at FROM dead_letter WHERE replayed_at >= 'epoch'::timestamptz + $1 * interval '1 microsecond'
+      ORDER BY replayed_at DESC LIMIT $2)
+    SELECT replayed_at, run_id, run_date, outcome, amount
+    FROM (SELECT d.replayed_at, d.run_id,
+                 CASE WHEN r.generation = d.generation + 1 THEN r.outcome ELSE 'dead_lettered' END AS outcome,
+                 count(*) AS amount
+          FROM newest JOIN dead_letter AS d ON d.replayed_at = newest.replayed_at
+          JOIN row AS r ON r.run_id = d.run_id AND r.sheet_row = d.sheet_row
+          GROUP BY 1, 2, 3) AS counted
+    JOIN run USING (run_id) ORDER BY replayed_at DESC, run_date, run_id";
 
-async fn replays(session: Session, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
-    let counted = session.finish(&[(REPLAYS, &[(&i64::from(limit), Type::INT8)])]).await?;
+async fn replays(session: Session, since: Timestamp, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+    let since = since.as_microsecond();
+    let params: [Param<'_>; 2] = [(&since, Type::INT8), (&i64::from(limit), Type::INT8)];
+    let counted = session.finish(&[(REPLAYS, &params)]).await?;
     let read = |row: &Row| {
         Ok(ReplayCount {
             at: instant(row, "replayed_at")?.unwrap_or_default(),
@@ -361,8 +366,8 @@ impl LedgerPages for PostgresLedger {
         dead_letter_page(self.session("list dead letters").await?, filter, page, limit).await
     }
 
-    async fn replays(&self, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
-        replays(self.session("look at replays").await?, limit).await
+    async fn replays(&self, since: Timestamp, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+        replays(self.session("look at replays").await?, since, limit).await
     }
 
     async fn acts(

@@ -1,6 +1,7 @@
 //! What pages are made of.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
@@ -250,23 +251,25 @@ fn dead_letter_page(
     terms.rows(db, "list dead letters", &sql, read_letter)
 }
 
-fn replays(db: &Connection, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+fn replays(db: &Connection, since: Timestamp, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
     let counted: Vec<ReplayCount> = db
         .prepare_cached(
             // Only what died again is replayed again.
-            "WITH newest AS (SELECT DISTINCT replayed_at FROM dead_letter WHERE replayed_at IS NOT NULL
+            "WITH newest AS (SELECT DISTINCT replayed_at FROM dead_letter WHERE replayed_at >= ?
                              ORDER BY replayed_at DESC LIMIT ?)
-             SELECT d.replayed_at, d.run_id, run.run_date,
-                    CASE WHEN row.generation = d.generation + 1 THEN row.outcome ELSE 'dead_lettered' END AS outcome,
-                    COUNT(*) AS amount
-             FROM newest CROSS JOIN dead_letter d INDEXED BY dead_letter_replayed ON d.replayed_at = newest.replayed_at
-             CROSS JOIN row ON row.run_id = d.run_id AND row.sheet_row = d.sheet_row
-             CROSS JOIN run ON run.run_id = d.run_id
-             GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC, 3, 2",
+             SELECT replayed_at, run_id, run_date, outcome, amount FROM (
+               SELECT d.replayed_at, d.run_id,
+                      CASE WHEN row.generation = d.generation + 1 THEN row.outcome ELSE 'dead_lettered' END AS outcome,
+                      COUNT(*) AS amount
+               FROM newest CROSS JOIN dead_letter d INDEXED BY dead_letter_replayed
+                 ON d.replayed_at = newest.replayed_at
+               CROSS JOIN row ON row.run_id = d.run_id AND row.sheet_row = d.sheet_row
+               GROUP BY 1, 2, 3)
+             JOIN run USING (run_id) ORDER BY replayed_at DESC, run_date, run_id",
         )
         .and_then(|mut counted| {
             counted
-                .query_map([limit], |row| {
+                .query_map(params![since.as_microsecond(), limit], |row| {
                     Ok(ReplayCount {
                         at: instant(row, "replayed_at")?.unwrap_or_default(),
                         run: (row.get("run_id")?, needed(row, "run_date")?),
@@ -373,8 +376,8 @@ impl LedgerPages for SqliteLedger {
         self.read("list dead letters", move |db| dead_letter_page(db, &filter, page, limit)).await
     }
 
-    async fn replays(&self, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
-        self.read("look at replays", move |db| replays(db, limit)).await
+    async fn replays(&self, since: Timestamp, limit: u32) -> Result<Vec<ReplayView>, LedgerError> {
+        self.read("look at replays", move |db| replays(db, since, limit)).await
     }
 
     async fn acts(

@@ -215,7 +215,8 @@ pub(super) async fn a_number_said_again_is_newer_than_a_dead_letter_before_it(st
 
 pub(super) async fn the_newest_replays_tell_how_far_they_are(stage: Stage) {
     let (first, second) = graveyard(&stage).await;
-    let newest = async || stage.ledger().replays(2).await.expect("replays");
+    let begins = stage.ledger().now().await.expect("the time");
+    let newest = async || stage.ledger().replays(begins, 2).await.expect("replays");
     assert!(newest().await.is_empty());
     let of = |reason| Replay { reason: Some(reason), ..Replay::default() };
     replay(&stage, of(Reason::AmbiguousPatient)).await;
@@ -224,6 +225,7 @@ pub(super) async fn the_newest_replays_tell_how_far_they_are(stage: Stage) {
     let begun = newest().await;
     assert_eq!(begun.iter().map(|one| (one.rows(), one.open)).collect::<Vec<_>>(), [(4, 4), (2, 2)]);
     assert!(begun[0].at > begun[1].at);
+    assert_eq!(stage.ledger().replays(begun[0].at, 2).await.expect("replays"), begun[..1]);
     assert_eq!(begun[0].runs, [(first, date(ON)), (second, date(NEXT))]);
 
     let claimed = stage.take(again(first, 3), 0).await;
