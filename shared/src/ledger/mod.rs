@@ -7,7 +7,7 @@
 //!
 //! | | SQLite | Postgres |
 //! | --- | --- | --- |
-//! | processes that act at once | one, held by an OS file lock | any number |
+//! | processes that act at once | one, held by an OS file lock; others may leave it a notice | any number |
 //! | clock of leases | this process's [`Clock`](crate::clock::Clock) | the database's |
 //! | leases of a dead process | void at the next open, the lock proves the death | void when they run out |
 //!
