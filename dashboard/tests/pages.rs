@@ -11,7 +11,6 @@ use axum::extract::ConnectInfo;
 use dashboard::{Dashboard, Deed, Hands, Item, Refused, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use secrecy::SecretString;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::domain::{Nik, PhoneNumber, RunDate};
@@ -20,6 +19,7 @@ use shared::ledger::{
     Act, Ledger as _, LockAttempt, NewRun, RowKey, RunId, RunKind, SeedRow, Seeded, Selection, Snapshot,
 };
 use shared::payload::Payload;
+use shared::secrets::LiveSecret;
 use shared::settings::Settings;
 use tower::ServiceExt as _;
 
@@ -111,7 +111,7 @@ impl Scene {
         let snapshot = Snapshot { rows_read: 1, changed_while_read: false };
         ledger.complete_snapshot(&fence, run, snapshot).await.unwrap();
         let hands = Arc::new(Noting::default());
-        let token = Some(SecretString::from("right"));
+        let token = Some(LiveSecret::fixed("right".into()));
         let dashboard = Dashboard::new(ledger, hands.clone(), keys, &settings, token);
         Self { router: router(Arc::new(dashboard)), hands, run }
     }

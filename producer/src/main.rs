@@ -48,6 +48,7 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
         Ok(telemetry) => telemetry,
         Err(problem) => return refuse([problem]),
     };
+    settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,

@@ -67,6 +67,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Ok(telemetry) => telemetry,
         Err(problem) => return refuse([problem]),
     };
+    settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
@@ -78,7 +79,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
 /// Runs what the flags ask for.
 async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     let clock = Clock::system();
-    let path = database_path(settings);
+    let path = database_path(settings).await;
     let sources =
         ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
     let fhir = Fhir::prepare(settings, &clock).await;
@@ -174,8 +175,8 @@ async fn open(path: &Path, clock: &Clock) -> Result<SqliteLedger, Status> {
 }
 
 /// The database, which must be there.
-fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
-    let path = database_path(settings)?;
+async fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
+    let path = database_path(settings).await?;
     if path.exists() {
         return Ok(path);
     }
@@ -186,7 +187,7 @@ fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
 /// Deletes what is old.
 async fn prune(settings: &Settings, output: Output) -> Status {
     let clock = Clock::system();
-    let path = match existing(settings) {
+    let path = match existing(settings).await {
         Ok(path) => path,
         Err(problem) => return refuse([problem]),
     };
@@ -199,7 +200,7 @@ async fn prune(settings: &Settings, output: Output) -> Status {
 /// Prints a list.
 async fn look(settings: &Settings, command: &Look) -> Status {
     let prepared = async {
-        let path = existing(settings)?;
+        let path = existing(settings).await?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };

@@ -6,5 +6,7 @@ mod conformance;
 mod docs;
 mod night;
 mod process;
+#[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
+mod secrets;
 #[cfg(feature = "otlp")]
 mod traces;

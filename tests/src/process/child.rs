@@ -24,6 +24,8 @@ pub enum Sign {
     Interrupt,
     /// SIGTERM: a service manager's.
     Terminate,
+    /// SIGHUP: what is kept elsewhere has changed.
+    HangUp,
 }
 
 /// A program that runs; killed when dropped.
@@ -77,6 +79,7 @@ impl Running {
         let name = match sign {
             Sign::Interrupt => "-INT",
             Sign::Terminate => "-TERM",
+            Sign::HangUp => "-HUP",
         };
         let sent = std::process::Command::new("kill").arg(name).arg(self.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill {name} works");

@@ -169,7 +169,7 @@ impl Link {
         let name = format!("{} ({})", self.config.name, self.purpose);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connecting = Connection::connector(
-            self.config.uri.clone(),
+            self.config.current().await,
             lapin::runtime::default_runtime()?,
             // It runs on lapin's thread, and may outlive the time-out around the whole: hence one of its own.
             async move |uri, runtime| {

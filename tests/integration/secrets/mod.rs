@@ -1,0 +1,3 @@
+//! Secrets by reference: a real OpenBao, moto's AWS, and Google's API on loopback.
+
+mod vault;
