@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rand::RngCore as _;
 use secrecy::ExposeSecret as _;
-use shared::secrets::LiveSecret;
 use sha2::{Digest as _, Sha256};
+use shared::secrets::LiveSecret;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 

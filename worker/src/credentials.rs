@@ -83,7 +83,9 @@ impl Credentials {
             // By somebody who hung up, not refused: whoever meets the old ones meanwhile is let in with them.
             let mut held = self.held.lock().await;
             if self.resolve_again(&mut held, client, false).await {
-                tracing::info!("the secrets of the FHIR server's credentials had changed, going on with the new ones");
+                tracing::info!(
+                    "the secrets of the FHIR server's credentials had changed, going on with the new ones"
+                );
             }
         }
         if self.is_fresh() {
@@ -154,7 +156,11 @@ impl Credentials {
                 Ok(_) => {}
                 Err(error) => {
                     let variable = source.variable;
-                    tracing::warn!(variable, error = error_chain(&error), "a credential cannot be resolved again");
+                    tracing::warn!(
+                        variable,
+                        error = error_chain(&error),
+                        "a credential cannot be resolved again"
+                    );
                 }
             }
         }

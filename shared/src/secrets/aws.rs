@@ -31,7 +31,11 @@ pub(super) struct Aws {
 
 impl Aws {
     /// A secret's current version.
-    pub(super) async fn read(&mut self, terms: &SecretsTerms, name: &str) -> Result<SecretString, ManagerError> {
+    pub(super) async fn read(
+        &mut self,
+        terms: &SecretsTerms,
+        name: &str,
+    ) -> Result<SecretString, ManagerError> {
         let (region, name) = name.split_once('/').unwrap_or((name, ""));
         let home = format!("https://secretsmanager.{region}.{}", domain(region));
         let url = terms.url("AWS_ENDPOINT_URL", Some(&home), false)?;
@@ -56,7 +60,8 @@ impl Aws {
         if let Some(text) = answer.body["SecretString"].as_str() {
             return Ok(SecretString::from(text));
         }
-        let binary = answer.body["SecretBinary"].as_str().ok_or_else(|| unusable("the answer holds no secret"))?;
+        let binary =
+            answer.body["SecretBinary"].as_str().ok_or_else(|| unusable("the answer holds no secret"))?;
         let text = STANDARD.decode(binary).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         text.map(SecretString::from).ok_or_else(|| unusable("the secret is not text"))
     }
@@ -88,7 +93,9 @@ async fn ask(
         let problem = "the request cannot be signed; are the access keys what AWS gave?";
         let signature = signature.ok_or(ManagerError::Unusable { what: WHAT, problem })?;
         let mut request = client.post(url.clone()).body(body.clone());
-        for (name, value) in headers.into_iter().chain(signature.iter().map(|(name, value)| (*name, value.as_str()))) {
+        for (name, value) in
+            headers.into_iter().chain(signature.iter().map(|(name, value)| (*name, value.as_str())))
+        {
             request = request.header(name, value);
         }
         Ok(request)
@@ -118,7 +125,8 @@ fn signature(
         .ok()?
         .into();
     let request =
-        SignableRequest::new("POST", url.as_str(), headers.iter().copied(), SignableBody::Bytes(body)).ok()?;
+        SignableRequest::new("POST", url.as_str(), headers.iter().copied(), SignableBody::Bytes(body))
+            .ok()?;
     let (instructions, _) = sign(request, &params).ok()?.into_parts();
     let (headers, _) = instructions.into_parts();
     Some(headers.into_iter().map(|header| (header.name(), header.value().to_owned())).collect())

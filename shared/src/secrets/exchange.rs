@@ -35,7 +35,9 @@ impl Answer {
 
     /// The refusal, with the error's code if it is nothing but a code: a text could repeat what was sent.
     pub(super) fn refusal(&self, what: &'static str, code: Option<&str>) -> ManagerError {
-        let is_code = |code: &&str| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_ ".contains(&b));
+        let is_code = |code: &&str| {
+            code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_ ".contains(&b))
+        };
         let code = code.filter(is_code).map(|code| format!("({code})")).unwrap_or_default();
         ManagerError::Refused { what, status: self.status, code }
     }
@@ -63,10 +65,8 @@ pub(super) async fn exchange(
 }
 
 async fn send(what: &'static str, request: RequestBuilder) -> Result<Answer, ManagerError> {
-    let unreachable = |error: reqwest::Error| ManagerError::Unreachable {
-        what,
-        why: error_chain(&error.without_url()),
-    };
+    let unreachable =
+        |error: reqwest::Error| ManagerError::Unreachable { what, why: error_chain(&error.without_url()) };
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status().as_u16();
     let text = answer.text().await.map_err(unreachable)?;
@@ -126,7 +126,9 @@ impl SecretsTerms {
     ) -> Result<Url, ManagerError> {
         let given = match self.text(variable).or(default) {
             Some(given) => given,
-            None => self.needed(variable, "the secrets manager's address, such as https://vault.example:8200")?,
+            None => {
+                self.needed(variable, "the secrets manager's address, such as https://vault.example:8200")?
+            }
         };
         let url = Url::parse(given).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https")
@@ -134,9 +136,11 @@ impl SecretsTerms {
                 && url.username().is_empty()
                 && url.password().is_none()
         });
-        let url = url.ok_or_else(|| ManagerError::setting(variable, "not an http or https URL without a password"))?;
+        let url = url
+            .ok_or_else(|| ManagerError::setting(variable, "not an http or https URL without a password"))?;
         if url.scheme() == "http" && !plainly && !is_local(&url) {
-            let problem = "leads away from this machine by http, where secrets can be read on the way; give https://…";
+            let problem =
+                "leads away from this machine by http, where secrets can be read on the way; give https://…";
             return Err(ManagerError::setting(variable, problem));
         }
         Ok(url)

@@ -41,7 +41,11 @@ pub(super) struct Gcp {
 
 impl Gcp {
     /// A secret version's payload.
-    pub(super) async fn read(&mut self, terms: &SecretsTerms, name: &str) -> Result<SecretString, ManagerError> {
+    pub(super) async fn read(
+        &mut self,
+        terms: &SecretsTerms,
+        name: &str,
+    ) -> Result<SecretString, ManagerError> {
         let location = name.split('/').skip_while(|part| *part != "locations").nth(1);
         let home = location.map_or("https://secretmanager.googleapis.com".into(), |location| {
             format!("https://secretmanager.{location}.rep.googleapis.com")
@@ -73,7 +77,8 @@ impl Gcp {
 }
 
 fn payload(answer: &Value) -> Result<SecretString, &'static str> {
-    let data = answer.pointer("/payload/data").and_then(Value::as_str).ok_or("the answer holds no payload")?;
+    let data =
+        answer.pointer("/payload/data").and_then(Value::as_str).ok_or("the answer holds no payload")?;
     let bytes = STANDARD.decode(data).map_err(|_| "the payload is not Base64")?;
     let told = answer.pointer("/payload/dataCrc32c");
     let told = told.and_then(|told| told.as_str().map_or(told.as_u64(), |text| text.parse().ok()));
@@ -114,7 +119,8 @@ async fn by_machine(terms: &SecretsTerms) -> Result<Answer, ManagerError> {
     const VARIABLE: &str = "GCE_METADATA_HOST";
     let host = terms.text(VARIABLE).unwrap_or("metadata.google.internal");
     let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token");
-    let url = Url::parse(&url).map_err(|_| ManagerError::setting(VARIABLE, "not a host, with a port perhaps"))?;
+    let url =
+        Url::parse(&url).map_err(|_| ManagerError::setting(VARIABLE, "not a host, with a port perhaps"))?;
     let client = terms.client(&url, VARIABLE)?;
     exchange(METADATA, || Ok(client.get(url.clone()).header("Metadata-Flavor", "Google"))).await
 }
@@ -124,15 +130,16 @@ async fn by_key(terms: &SecretsTerms) -> Result<Answer, ManagerError> {
     const VARIABLE: &str = "GCP_CREDENTIALS";
     let bad = |problem: &str| ManagerError::setting(VARIABLE, problem);
     let key = terms.secret(VARIABLE, None, "").await?;
-    let key: Value =
-        serde_json::from_str(key.expose_secret()).map_err(|_| bad("not the JSON key of a service account"))?;
+    let key: Value = serde_json::from_str(key.expose_secret())
+        .map_err(|_| bad("not the JSON key of a service account"))?;
     let part = |name: &str| key[name].as_str().ok_or_else(|| bad("not the JSON key of a service account"));
     let url = Url::parse(part("token_uri")?).map_err(|_| bad("its token_uri is not an address"))?;
     let now = Clock::system().now().as_second();
     let claims = json!({
         "iss": part("client_email")?, "scope": SCOPE, "aud": url.as_str(), "iat": now, "exp": now + ASSERTED,
     });
-    let assertion = signed(part("private_key")?, &claims).ok_or_else(|| bad("its private_key is not an RSA key in PEM"))?;
+    let assertion = signed(part("private_key")?, &claims)
+        .ok_or_else(|| bad("its private_key is not an RSA key in PEM"))?;
     let client = terms.client(&url, VARIABLE)?;
     let form = [("grant_type", GRANT), ("assertion", assertion.expose_secret())];
     exchange(TOKENS, || Ok(client.post(url.clone()).form(&form))).await

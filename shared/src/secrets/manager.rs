@@ -91,7 +91,9 @@ impl Manager {
     pub(super) fn accepted(self) -> &'static str {
         match self {
             Self::Vault => "vault://MOUNT/PATH#FIELD",
-            Self::Gcp => "gcp-sm://projects/P/secrets/S/versions/latest, with #FIELD after it for a field of JSON",
+            Self::Gcp => {
+                "gcp-sm://projects/P/secrets/S/versions/latest, with #FIELD after it for a field of JSON"
+            }
             Self::Aws => "aws-sm://REGION/NAME, with #FIELD after it for a field of JSON",
         }
     }

@@ -152,7 +152,8 @@ impl FromStr for Place {
         else {
             return Err(SecretError::Literal);
         };
-        let (document, field) = rest.split_once('#').map_or((rest, None), |(name, field)| (name, Some(field)));
+        let (document, field) =
+            rest.split_once('#').map_or((rest, None), |(name, field)| (name, Some(field)));
         if !manager.understands(document, field) {
             return Err(SecretError::Incomplete { reference: text.to_owned(), accepted: manager.accepted() });
         }

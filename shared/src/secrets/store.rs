@@ -156,7 +156,8 @@ impl Secrets {
         let generation = self.generation();
         let key = (manager, name.to_owned());
         if let Some(known) = asking.documents.get(&key) {
-            let young = if anew { known.asked_at > called_at } else { known.asked_at.elapsed() < self.0.terms.ttl };
+            let young =
+                if anew { known.asked_at > called_at } else { known.asked_at.elapsed() < self.0.terms.ttl };
             if young && known.generation == generation {
                 return Ok(known.text.clone());
             }
@@ -196,7 +197,12 @@ impl Asking {
         not(any(feature = "vault", feature = "gcp-sm", feature = "aws-sm")),
         expect(clippy::unused_async, unused_variables, reason = "no manager to ask")
     )]
-    async fn ask(&mut self, terms: &SecretsTerms, manager: Manager, name: &str) -> Result<SecretString, Problem> {
+    async fn ask(
+        &mut self,
+        terms: &SecretsTerms,
+        manager: Manager,
+        name: &str,
+    ) -> Result<SecretString, Problem> {
         match manager {
             #[cfg(feature = "vault")]
             Manager::Vault => Ok(self.vault.read(terms, name).await?),

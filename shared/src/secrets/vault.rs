@@ -47,7 +47,11 @@ struct Server<'a> {
 
 impl Vault {
     /// The fields of a secret, as JSON.
-    pub(super) async fn read(&mut self, terms: &SecretsTerms, name: &str) -> Result<SecretString, ManagerError> {
+    pub(super) async fn read(
+        &mut self,
+        terms: &SecretsTerms,
+        name: &str,
+    ) -> Result<SecretString, ManagerError> {
         let url = terms.url("VAULT_ADDR", None, false)?;
         let client = terms.client(&url, "VAULT_ADDR")?;
         let server = Server { client, url, namespace: terms.text("VAULT_NAMESPACE") };
@@ -91,7 +95,9 @@ fn auth(terms: &SecretsTerms) -> Result<Auth, ManagerError> {
 async fn log_in(server: &Server<'_>, terms: &SecretsTerms, auth: &Auth) -> Result<Login, ManagerError> {
     let (mount, body) = match auth {
         Auth::Token => {
-            let token = terms.secret("VAULT_TOKEN", None, "VAULT_AUTH=token needs it, such as file:/vault/token").await?;
+            let token = terms
+                .secret("VAULT_TOKEN", None, "VAULT_AUTH=token needs it, such as file:/vault/token")
+                .await?;
             return Ok(Login { token, lapses_at: None });
         }
         Auth::AppRole => {
@@ -118,7 +124,8 @@ async fn log_in(server: &Server<'_>, terms: &SecretsTerms, auth: &Auth) -> Resul
     let problem = "the answer to the log-in holds no token";
     let token = answer.body.pointer("/auth/client_token").and_then(Value::as_str);
     let token = token.ok_or(ManagerError::Unusable { what: WHAT, problem })?;
-    let lasts = answer.body.pointer("/auth/lease_duration").and_then(Value::as_u64).filter(|lasts| *lasts > 0);
+    let lasts =
+        answer.body.pointer("/auth/lease_duration").and_then(Value::as_u64).filter(|lasts| *lasts > 0);
     let lapses_at = lasts.map(|lasts| Instant::now() + Duration::from_secs(lasts).saturating_sub(MARGIN));
     Ok(Login { token: SecretString::from(token), lapses_at })
 }
@@ -152,7 +159,9 @@ impl Server<'_> {
 
 /// Vault's own words, where they are nothing but words.
 fn refusal(answer: &Answer) -> ManagerError {
-    let said = answer.body.pointer("/errors/0").and_then(Value::as_str).map(str::trim);
+    // As in "1 error occurred:\n\t* permission denied\n\n".
+    let said = answer.body.pointer("/errors/0").and_then(Value::as_str);
+    let said = said.map(|said| said.rsplit("* ").next().unwrap_or(said).trim());
     let hint = match answer.status {
         404 => Some("no such secret"),
         // Sealed, or not set up.

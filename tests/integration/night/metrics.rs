@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::retention::Retention;
 use shared::metrics::{Kind, Page, Part, Served, Watched};
+use shared::retention::Retention;
 use simulators::{DemoNight, FaultPlan, NightOptions, Rate};
 use tests::night::{DATE, Scene, whole};
 use tests::process::{Pages, Secrets};

@@ -1,3 +1,5 @@
 //! Secrets by reference: a real OpenBao, moto's AWS, and Google's API on loopback.
 
+mod aws;
+mod gcp;
 mod vault;

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use super::started::{client, start};
+use crate::services::Certificates;
 
 /// A token that may do everything.
 const ROOT: &str = "a-root-token-for-tests";
@@ -70,6 +71,7 @@ impl Bao {
         self.post("sys/auth/kubernetes", json!({ "type": "kubernetes" })).await;
         let config = json!({
             "kubernetes_host": host, "token_reviewer_jwt": "a-reviewer", "disable_local_ca_jwt": true,
+            "kubernetes_ca_cert": Certificates::make().root,
         });
         self.post("auth/kubernetes/config", config).await;
         let role = json!({
@@ -81,7 +83,7 @@ impl Bao {
 
     /// Revokes every token that was logged in for by this method.
     pub async fn revoke_all(&self, method: &str) {
-        self.post(&format!("sys/leases/revoke-prefix/auth/{method}/"), json!({})).await;
+        self.post(&format!("sys/leases/revoke-prefix/auth/{method}"), json!({})).await;
     }
 
     /// What the method keeps of its log-ins.

@@ -63,8 +63,12 @@ async fn review(Json(asked): Json<Value>) -> Json<Value> {
     let is_right = asked["spec"]["token"].as_str() == Some(&Kubernetes::token("right"));
     let status = if is_right {
         let username = format!("system:serviceaccount:{namespace}:{account}");
-        let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), "system:authenticated"];
-        json!({ "authenticated": true, "user": { "username": username, "uid": UID, "groups": groups } })
+        let groups = [
+            "system:serviceaccounts",
+            &format!("system:serviceaccounts:{namespace}"),
+            "system:authenticated",
+        ];
+        json!({ "authenticated": true, "audiences": asked["spec"]["audiences"], "user": { "username": username, "uid": UID, "groups": groups } })
     } else {
         json!({ "authenticated": false, "error": "the signature is wrong" })
     };

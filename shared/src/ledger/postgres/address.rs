@@ -173,7 +173,10 @@ impl Connect for PostgresAddress {
                 Ok(now) => now.connector.connect(&now.config).await,
                 Err(error) => {
                     let error = error_chain(&error);
-                    tracing::warn!(error, "DATABASE_URL has changed and cannot be used; going on with the first");
+                    tracing::warn!(
+                        error,
+                        "DATABASE_URL has changed and cannot be used; going on with the first"
+                    );
                     self.connector.connect(&config).await
                 }
             }

@@ -62,7 +62,11 @@ async fn by_web_identity(terms: &SecretsTerms, region: &str) -> Result<Identity,
     let role = terms.needed("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE needs it")?;
     let token = terms.file("AWS_WEB_IDENTITY_TOKEN_FILE").await?;
     let session = terms.text("AWS_ROLE_SESSION_NAME").unwrap_or("nightly-sync");
-    let url = terms.url("AWS_STS_ENDPOINT_URL", Some(&format!("https://sts.{region}.{}", domain(region))), false)?;
+    let url = terms.url(
+        "AWS_STS_ENDPOINT_URL",
+        Some(&format!("https://sts.{region}.{}", domain(region))),
+        false,
+    )?;
     let client = terms.client(&url, "AWS_STS_ENDPOINT_URL")?;
     let form = [
         ("Action", "AssumeRoleWithWebIdentity"),
