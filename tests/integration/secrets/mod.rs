@@ -2,4 +2,5 @@
 
 mod aws;
 mod gcp;
+mod nights;
 mod vault;
