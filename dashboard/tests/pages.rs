@@ -95,6 +95,7 @@ impl Scene {
             selection: Selection::default(),
             source: "file".into(),
             started_by: "test".into(),
+            hashes: keys.newest().to_owned(),
         };
         ledger.open_run(&fence, new).await.unwrap();
         let (nik, number): (Nik, PhoneNumber) = (NIK.parse().unwrap(), NUMBER.parse().unwrap());
@@ -105,6 +106,7 @@ impl Scene {
             nik: Some(keys.nik_hash(&nik)),
             number: Some(keys.number_hash(&number)),
             sealed: Payload { nik: Some(nik), number: Some(number) }.seal(&keys, &key),
+            digests: None,
             warnings: Vec::new(),
         };
         ledger.seed(&fence, run, Seeded { range: 2..=2, rows: vec![row] }).await.unwrap();

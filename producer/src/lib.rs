@@ -6,7 +6,8 @@
 pub mod command;
 mod composition;
 pub mod flags;
-pub mod listing;
+mod hash_key;
+mod listing;
 mod lock;
 pub mod manual;
 mod niks;

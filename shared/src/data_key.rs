@@ -2,12 +2,14 @@
 //! has to be compared.
 //!
 //! A plain hash of a 16-digit or a phone number is reversed by counting through all of them, so hashes are
-//! HMAC-SHA256 under `DATA_KEY` (RFC 2104), cut to 128 bits (NIST SP 800-107 r1 §5.1). Sealed values are
+//! HMAC-SHA256 under `DATA_KEY` (RFC 2104), cut to 128 bits (NIST SP 800-107 r1 §5.1), of a SHA-256 digest: from the
+//! digest, which is kept sealed, another key's hash can be made when nothing else is left of a person. Sealed values are
 //! XChaCha20-Poly1305 with a random 192-bit nonce, bound to the row they belong to. Both name the key they
 //! were made with, so that a key can be replaced while older values stay readable.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +37,11 @@ impl KeyedHash {
     /// The stored and printed form.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of the key it was made with.
+    pub fn key(&self) -> &str {
+        self.0.split_once(':').map_or("", |(key, _)| key)
     }
 
     /// The first eight hexadecimal digits, enough to find a row's lines in a log.
@@ -89,6 +96,12 @@ pub enum DataKeyError {
         /// The key's name.
         id: String,
     },
+    /// The ledger's hashes are of a key that is not in `DATA_KEY`.
+    #[error("the ledger's hashes are made with key '{id}', which DATA_KEY does not hold; add that line back")]
+    UnknownHashKey {
+        /// The key's name.
+        id: String,
+    },
     /// The value was changed, cut, or moved to another row.
     #[error("a sealed value does not open: it was changed, cut, or belongs to another row")]
     Broken,
@@ -97,18 +110,61 @@ pub enum DataKeyError {
     NotAHash,
 }
 
+/// What the hashes of a NIK and a number are made of. As telling as both, to whoever tries them all: kept sealed only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Digests {
+    nik: Option<Digest>,
+    number: Option<Digest>,
+}
+
+type Digest = [u8; 32];
+
+/// What sealed digests are bound to. Not to a row: they outlive it.
+const DIGESTS: &[u8] = b"digests";
+
+impl Digests {
+    /// Of what there is.
+    pub fn of(nik: Option<&Nik>, number: Option<&PhoneNumber>) -> Self {
+        Self {
+            nik: nik.map(|nik| digest(b"nik", nik.expose().as_bytes())),
+            number: number.map(|number| digest(b"number", number.expose().as_bytes())),
+        }
+    }
+
+    /// Whether there is any.
+    pub fn is_some(&self) -> bool {
+        self.nik.is_some() || self.number.is_some()
+    }
+}
+
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digests").finish_non_exhaustive()
+    }
+}
+
+fn digest(kind: &[u8], value: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    Sha256::new().chain_update(kind).chain_update([0]).chain_update(value).finalize().into()
+}
+
 struct DataKey {
     id: String,
     hasher: HmacSha256,
     cipher: XChaCha20Poly1305,
 }
 
-/// The keys of `DATA_KEY`, newest first; seals and hashes with the newest, opens with any.
-pub struct DataKeys(Vec<DataKey>);
+/// The keys of `DATA_KEY`, newest first; seals with the newest, opens with any. Hashes with the newest, until told that
+/// the ledger's are of another: what does not compare is of no use.
+pub struct DataKeys {
+    keys: Vec<DataKey>,
+    /// Which of them hashes.
+    hashing: AtomicUsize,
+}
 
 impl fmt::Debug for DataKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -137,7 +193,10 @@ impl DataKeys {
             }
             keys.push(DataKey::new(id, &secret));
         }
-        if keys.is_empty() { Err(DataKeyError::Empty) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            return Err(DataKeyError::Empty);
+        }
+        Ok(Self { keys, hashing: AtomicUsize::new(0) })
     }
 
     /// Resolves `DATA_KEY` and reads it.
@@ -153,30 +212,90 @@ impl DataKeys {
         SecretString::from(format!("1:{}\n", STANDARD.encode(key)))
     }
 
-    /// The newest key's hash of a NIK.
+    /// The newest key's name.
+    pub fn newest(&self) -> &str {
+        &self.keys[0].id
+    }
+
+    /// The name of the key that hashes.
+    pub fn hashes_under(&self) -> &str {
+        &self.hashing().id
+    }
+
+    /// Hashes with this key from now on.
+    ///
+    /// # Errors
+    /// It is not one of these.
+    pub fn hash_under(&self, key: &str) -> Result<(), DataKeyError> {
+        let found = self.keys.iter().position(|known| known.id == key);
+        let found = found.ok_or_else(|| DataKeyError::UnknownHashKey { id: key.to_owned() })?;
+        self.hashing.store(found, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn hashing(&self) -> &DataKey {
+        &self.keys[self.hashing.load(Ordering::Relaxed)]
+    }
+
+    /// The hash of a NIK.
     pub fn nik_hash(&self, nik: &Nik) -> KeyedHash {
-        self.0[0].hash(b"nik", nik.expose().as_bytes())
+        self.hashing().hash(b"nik", nik.expose().as_bytes())
     }
 
     /// A NIK's hash under every key, newest first: rows seeded before a rotation carry an older one.
     pub fn nik_hashes(&self, nik: &Nik) -> Vec<KeyedHash> {
-        self.0.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
+        self.keys.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
     }
 
-    /// The newest key's hash of a number.
+    /// The hash of a number.
     pub fn number_hash(&self, number: &PhoneNumber) -> KeyedHash {
-        self.0[0].hash(b"number", number.expose().as_bytes())
+        self.hashing().hash(b"number", number.expose().as_bytes())
     }
 
-    /// The newest key's hash of a text from outside that may be anything, a NIK among it.
+    /// The hash of a text from outside that may be anything, a NIK among it.
     pub fn text_hash(&self, text: &str) -> KeyedHash {
-        self.0[0].hash(b"text", text.as_bytes())
+        self.hashing().hash(b"text", text.as_bytes())
+    }
+
+    /// The hashes of a NIK and a number of which these are left.
+    pub fn hashes_of(&self, digests: &Digests) -> (Option<KeyedHash>, Option<KeyedHash>) {
+        let hash = |digest: &Option<Digest>| digest.as_ref().map(|digest| self.hashing().hash_of(digest));
+        (hash(&digests.nik), hash(&digests.number))
+    }
+
+    /// Seals what hashes are made of.
+    pub fn seal_digests(&self, digests: &Digests) -> Vec<u8> {
+        let absent = [0; 32];
+        let part = |digest: &Option<Digest>| digest.unwrap_or(absent);
+        self.seal(DIGESTS, &[part(&digests.nik), part(&digests.number)].concat())
+    }
+
+    /// Opens what [`seal_digests`](Self::seal_digests) made.
+    pub fn open_digests(&self, sealed: &[u8]) -> Result<Digests, DataKeyError> {
+        let clear = self.open(DIGESTS, sealed)?;
+        let part = |bytes: &[u8]| -> Result<Option<Digest>, DataKeyError> {
+            let digest: Digest = bytes.try_into().map_err(|_| DataKeyError::Broken)?;
+            Ok((digest != [0; 32]).then_some(digest))
+        };
+        let (nik, number) = clear.split_at_checked(32).ok_or(DataKeyError::Broken)?;
+        Ok(Digests { nik: part(nik)?, number: part(number)? })
+    }
+
+    /// Whether a sealed value is of the newest key.
+    pub fn is_sealed_by_newest(&self, sealed: &[u8]) -> bool {
+        let id = self.newest().as_bytes();
+        sealed.split_first().is_some_and(|(&bytes, rest)| usize::from(bytes) == id.len() && rest.starts_with(id))
+    }
+
+    /// Whether a hash is of the newest key.
+    pub fn is_of_newest(&self, hash: &KeyedHash) -> bool {
+        hash.key() == self.newest()
     }
 
     /// Seals `clear` for `place` (a row, a column): opened only with the same place.
     /// Layout: length of the key's name, the name, the nonce, the ciphertext with its tag.
     pub fn seal(&self, place: &[u8], clear: &[u8]) -> Vec<u8> {
-        let key = &self.0[0];
+        let key = &self.keys[0];
         let nonce = XNonce::from(rand::random::<[u8; NONCE_BYTES]>());
         let sealed = key
             .cipher
@@ -207,7 +326,7 @@ impl DataKeys {
         let (id, rest) = rest.split_at_checked(id_bytes.into()).ok_or(DataKeyError::Broken)?;
         let (nonce, body) = rest.split_at_checked(NONCE_BYTES).ok_or(DataKeyError::Broken)?;
         let id = str::from_utf8(id).map_err(|_| DataKeyError::Broken)?;
-        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
+        let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
             id: id.chars().filter(|c| c.is_ascii_graphic()).collect(),
         })?;
         let nonce = XNonce::try_from(nonce).map_err(|_| DataKeyError::Broken)?;
@@ -231,11 +350,13 @@ impl DataKey {
     }
 
     fn hash(&self, kind: &[u8], value: &[u8]) -> KeyedHash {
+        self.hash_of(&digest(kind, value))
+    }
+
+    fn hash_of(&self, digest: &Digest) -> KeyedHash {
         use std::fmt::Write as _;
         let mut mac = self.hasher.clone();
-        mac.update(kind);
-        mac.update(&[0]);
-        mac.update(value);
+        mac.update(digest);
         let bytes = mac.finalize().into_bytes();
         let mut text = String::with_capacity(self.id.len() + 1 + 2 * HASH_BYTES);
         text.push_str(&self.id);

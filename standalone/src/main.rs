@@ -70,6 +70,7 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Rekey { output }) => rekey(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         None if cli.extra.serve && cli.run.names_nothing() => serving::alone(&settings).await,
         None => Box::pin(act(&settings, &cli.run, cli.extra.serve)).await,
@@ -193,6 +194,24 @@ async fn prune(settings: &Settings, output: Output) -> Status {
     };
     match open(&path, &clock).await {
         Ok(ledger) => program::prune(Arc::new(ledger), settings, &clock, output).await,
+        Err(status) => status,
+    }
+}
+
+/// Changes the data key.
+async fn rekey(settings: &Settings, output: Output) -> Status {
+    let clock = Clock::system();
+    let prepared = async {
+        let path = existing(settings).await?;
+        let keys = data_keys(settings, &path, false).await?;
+        Ok::<_, BadSettings>((path, Arc::new(keys)))
+    };
+    let (path, keys) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(problem) => return refuse([problem]),
+    };
+    match open(&path, &clock).await {
+        Ok(ledger) => program::rekey(Arc::new(ledger), keys, &clock, output).await,
         Err(status) => status,
     }
 }

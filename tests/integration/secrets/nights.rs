@@ -84,7 +84,7 @@ async fn a_clusters_addresses_and_key_come_out_of_vault() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_its_secrets_is_refused_with_every_reference_named() {
-    let night = mixed(63, 5);
+    let night = mixed(63, 60);
     for reference in [
         "vault://secret/apps/absent#value",
         "gcp-sm://projects/a-project/secrets/absent/versions/latest",

@@ -25,6 +25,7 @@ mod due;
 mod fleet;
 mod history;
 mod intents;
+mod keys;
 mod lock;
 mod migrate;
 mod outbox;

@@ -14,6 +14,7 @@ mod due;
 mod file;
 mod fleet;
 mod history;
+mod keys;
 mod outbox;
 mod pages;
 mod prune;

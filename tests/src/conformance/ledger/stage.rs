@@ -137,6 +137,7 @@ impl Stage {
             nik: Some(self.nik_hash(who)),
             number: Some(self.number_hash(which)),
             sealed: payload.seal(&self.keys, &key(run, sheet_row)),
+            digests: payload.digests(&self.keys),
             warnings: Vec::new(),
         }
     }
@@ -323,6 +324,7 @@ pub fn new_run(kind: RunKind, selection: Selection) -> NewRun {
         selection,
         source: "google-sheets".into(),
         started_by: "ops@scheduler".into(),
+        hashes: "1".into(),
     }
 }
 
