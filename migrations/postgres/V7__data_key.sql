@@ -6,9 +6,9 @@ ALTER TABLE row ADD COLUMN digests BYTEA;
 ALTER TABLE newest_success ADD COLUMN digests BYTEA;
 
 CREATE TABLE data_key (
-  only   INTEGER PRIMARY KEY CHECK (only = 1),
+  single BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (single),
   hashes TEXT NOT NULL,                          -- the name of the key
   next   TEXT                                    -- that of the one a change under way leads to
 );
-INSERT INTO data_key (only, hashes)
-  SELECT 1, split_part(nik_hash, ':', 1) FROM row WHERE nik_hash IS NOT NULL ORDER BY run_id DESC LIMIT 1;
+INSERT INTO data_key (hashes)
+  SELECT split_part(nik_hash, ':', 1) FROM row WHERE nik_hash IS NOT NULL ORDER BY run_id DESC LIMIT 1;

@@ -111,7 +111,9 @@ pub async fn rekey(ledger: Arc<dyn Ledger>, keys: Arc<DataKeys>, clock: &Clock, 
     let text = match output {
         Output::Json => serde_json::to_string(&rekeyed).expect("counts are plain data"),
         _ if rekeyed.left == 0 => {
-            format!("Under key '{newest}' now: {rekeyed}. The other lines of DATA_KEY are not needed any more.")
+            format!(
+                "Under key '{newest}' now: {rekeyed}. The other lines of DATA_KEY are not needed any more."
+            )
         }
         _ => format!("Under key '{newest}' now: {rekeyed}. Keep the other lines of DATA_KEY for those."),
     };

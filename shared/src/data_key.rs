@@ -284,7 +284,9 @@ impl DataKeys {
     /// Whether a sealed value is of the newest key.
     pub fn is_sealed_by_newest(&self, sealed: &[u8]) -> bool {
         let id = self.newest().as_bytes();
-        sealed.split_first().is_some_and(|(&bytes, rest)| usize::from(bytes) == id.len() && rest.starts_with(id))
+        sealed
+            .split_first()
+            .is_some_and(|(&bytes, rest)| usize::from(bytes) == id.len() && rest.starts_with(id))
     }
 
     /// Whether a hash is of the newest key.

@@ -152,7 +152,11 @@ impl Rekey {
         let detail = json!({ "from": before, "to": newest, "changed": all });
         self.ledger.note_act(Act { who: who.to_owned(), act: "rekey".into(), detail }).await?;
         self.ledger.hold_duty(DUTY, &self.holder, Duration::ZERO).await?;
-        tracing::info!(key = newest, left = all.left, "everything in the ledger is under the newest data key");
+        tracing::info!(
+            key = newest,
+            left = all.left,
+            "everything in the ledger is under the newest data key"
+        );
         Ok(Some(all))
     }
 
@@ -277,7 +281,9 @@ impl Rekey {
 
     async fn hash_now(&self, old: &KeyedHash) -> Result<Option<KeyedHash>, RekeyError> {
         Ok(match self.ledger.held_of(old).await? {
-            Some(Held::Row { key, sealed, .. }) => Payload::open(&self.keys, &key, &sealed)?.hashes(&self.keys).0,
+            Some(Held::Row { key, sealed, .. }) => {
+                Payload::open(&self.keys, &key, &sealed)?.hashes(&self.keys).0
+            }
             Some(Held::Newest { digests: Some(digests), .. }) => {
                 self.keys.hashes_of(&self.keys.open_digests(&digests)?).0
             }

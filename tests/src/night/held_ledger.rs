@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    self,
-    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
-    Expiring, Fence, Gate, HeldKind, Intent, KeyState, Ledger, LedgerError, LedgerKeys, LedgerPages, LedgerSamples, LedgerView,
-    LimiterSample, LockAttempt, NewRun, NotedAct, Notice, OpenNotice, Order, Page, Progress, PruneTerms,
-    Pruned, Record, Recorded, Replay, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run, RunId,
-    RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView, Tally,
+    self, Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView,
+    DueTerms, Expiring, Fence, Gate, HeldKind, Intent, KeyState, Ledger, LedgerError, LedgerKeys,
+    LedgerPages, LedgerSamples, LedgerView, LimiterSample, LockAttempt, NewRun, NotedAct, Notice, OpenNotice,
+    Order, Page, Progress, PruneTerms, Pruned, Record, Recorded, Replay, RowFilter, RowHistory, RowKey,
+    RowMessage, RowView, Run, RunId, RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing,
+    StrayMessage, StrayView, Tally,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -13,7 +13,7 @@ use crate::ledger::{Held, HeldKind, KeyState, LedgerError, LedgerKeys, RowKey, R
 
 const DOING: &str = "change the data key";
 
-const NOTE: &str = "INSERT INTO data_key (only, hashes) VALUES (1, $1) ON CONFLICT (only) DO NOTHING";
+const NOTE: &str = "INSERT INTO data_key (hashes) VALUES ($1) ON CONFLICT (single) DO NOTHING";
 
 /// Held to the end of the session: no change begins meanwhile.
 const LOCK: &str = "SELECT hashes, next FROM data_key FOR SHARE";
@@ -49,9 +49,10 @@ const BEGIN: &str = "UPDATE data_key SET next = $1";
 // No row is open, so none of them guards anything.
 const LEASES: &str = "DELETE FROM nik_lease";
 
-const END: &str = "UPDATE data_key SET hashes = $1, next = NULL WHERE next = $1 RETURNING only";
+const END: &str = "UPDATE data_key SET hashes = $1, next = NULL WHERE next = $1 RETURNING single";
 
-const ROW: &str = "SELECT run_id, sheet_row, 1 AS generation, nik_hash, number_hash, sealed, digests FROM row";
+const ROW: &str =
+    "SELECT run_id, sheet_row, 1 AS generation, nik_hash, number_hash, sealed, digests FROM row";
 
 const NEWEST: &str = "
     SELECT newest.nik_hash, newest.number_hash, newest.digests, newest.run_id, newest.sheet_row, 1 AS generation, r.sealed
@@ -235,9 +236,9 @@ impl LedgerKeys for PostgresLedger {
 
     async fn held(&self, kind: HeldKind, after: Option<&Held>, limit: u32) -> Result<Vec<Held>, LedgerError> {
         let number = match after {
-            Some(
-                Held::Act { number, .. } | Held::DeadLetter { number, .. } | Held::Stray { number, .. },
-            ) => *number,
+            Some(Held::Act { number, .. } | Held::DeadLetter { number, .. } | Held::Stray { number, .. }) => {
+                *number
+            }
             _ => 0,
         };
         let key = match after {

@@ -60,7 +60,8 @@ fn begin(db: &Connection, to: &str) -> Result<(), LedgerError> {
 
 const ROW: &str = "SELECT run_id, sheet_row, generation, nik_hash, number_hash, sealed, digests FROM row";
 
-const NEWEST: &str = "SELECT newest.nik_hash, newest.number_hash, newest.digests, newest.run_id, newest.sheet_row, row.sealed
+const NEWEST: &str =
+    "SELECT newest.nik_hash, newest.number_hash, newest.digests, newest.run_id, newest.sheet_row, row.sealed
      FROM newest_success AS newest LEFT JOIN row USING (run_id, sheet_row)";
 
 fn row_key(row: &Row<'_>) -> rusqlite::Result<RowKey> {
@@ -89,7 +90,9 @@ fn read_newest(row: &Row<'_>) -> rusqlite::Result<Held> {
 
 fn held(db: &Connection, kind: HeldKind, after: Option<&Held>, limit: u32) -> Result<Vec<Held>, LedgerError> {
     let number = match after {
-        Some(Held::Act { number, .. } | Held::DeadLetter { number, .. } | Held::Stray { number, .. }) => *number,
+        Some(Held::Act { number, .. } | Held::DeadLetter { number, .. } | Held::Stray { number, .. }) => {
+            *number
+        }
         _ => 0,
     };
     let key = match after {
