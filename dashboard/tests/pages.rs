@@ -95,7 +95,7 @@ impl Scene {
             selection: Selection::default(),
             source: "file".into(),
             started_by: "test".into(),
-            hashes: keys.newest().to_owned(),
+            hashes: keys.newest(),
         };
         ledger.open_run(&fence, new).await.unwrap();
         let (nik, number): (Nik, PhoneNumber) = (NIK.parse().unwrap(), NUMBER.parse().unwrap());

@@ -198,7 +198,7 @@ impl Producer {
             selection: order.selection.clone(),
             source: self.sources.describe(),
             started_by: self.who.clone(),
-            hashes: self.backing.keys.hashes_under().to_owned(),
+            hashes: self.backing.keys.hashes_under(),
         };
         let run = self.backing.ledger.open_run(fence, new).await?;
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date, "kind": run.kind.as_str(),

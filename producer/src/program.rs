@@ -95,7 +95,7 @@ pub async fn prune(ledger: Arc<dyn Ledger>, settings: &Settings, clock: &Clock, 
 
 /// Brings everything that the ledger holds under the newest key.
 pub async fn rekey(ledger: Arc<dyn Ledger>, keys: Arc<DataKeys>, clock: &Clock, output: Output) -> Status {
-    let newest = keys.newest().to_owned();
+    let newest = keys.newest();
     let rekeyed = match Rekey::new(ledger, keys, caller::holder(clock)).run(&caller::who()).await {
         Ok(Some(rekeyed)) => rekeyed,
         Ok(None) => {

@@ -53,7 +53,11 @@ impl Cluster {
         };
         match (database, broker, keys) {
             (Ok(database), Ok(broker), Ok(keys)) => {
-                Ok(Self { database, broker, keys: Arc::new(keys), job: settings.job.clone() })
+                let keys = Arc::new(keys);
+                if let Some(reference) = &settings.data_key {
+                    keys.follow(reference);
+                }
+                Ok(Self { database, broker, keys, job: settings.job.clone() })
             }
             (database, broker, keys) => {
                 Err([database.err(), broker.err(), keys.err()].into_iter().flatten().collect())

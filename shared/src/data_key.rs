@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -156,15 +156,18 @@ struct DataKey {
 
 /// The keys of `DATA_KEY`, newest first; seals with the newest, opens with any. Hashes with the newest, until told that
 /// the ledger's are of another: what does not compare is of no use.
-pub struct DataKeys {
-    keys: Vec<DataKey>,
+pub struct DataKeys(RwLock<Arc<Held>>);
+
+#[derive(Clone)]
+struct Held {
+    keys: Vec<Arc<DataKey>>,
     /// Which of them hashes.
-    hashing: AtomicUsize,
+    hashing: usize,
 }
 
 impl fmt::Debug for DataKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.held().keys.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -175,28 +178,7 @@ fn is_key_id(id: &str) -> bool {
 impl DataKeys {
     /// Reads lines `ID:BASE64`, newest first; a bare BASE64 is key `1`. Empty lines do not count.
     pub fn parse(text: &SecretString) -> Result<Self, DataKeyError> {
-        let mut keys: Vec<DataKey> = Vec::new();
-        for (index, line) in text.expose_secret().lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() {
-                continue;
-            }
-            let number = index + 1;
-            let (id, encoded) = line.split_once(':').unwrap_or(("1", line));
-            let bytes = STANDARD.decode(encoded.trim()).map_err(|_| DataKeyError::Line { line: number })?;
-            let secret: [u8; 32] = bytes.try_into().map_err(|_| DataKeyError::Line { line: number })?;
-            if !is_key_id(id) {
-                return Err(DataKeyError::Line { line: number });
-            }
-            if keys.iter().any(|known| known.id == id) {
-                return Err(DataKeyError::Twice { line: number });
-            }
-            keys.push(DataKey::new(id, &secret));
-        }
-        if keys.is_empty() {
-            return Err(DataKeyError::Empty);
-        }
-        Ok(Self { keys, hashing: AtomicUsize::new(0) })
+        Ok(Self(RwLock::new(Arc::new(Held { keys: read(text)?, hashing: 0 }))))
     }
 
     /// Resolves `DATA_KEY` and reads it.
@@ -206,6 +188,43 @@ impl DataKeys {
         Self::parse(&text).map_err(|error| bad(&error))
     }
 
+    /// Reads other lines in the place of these: what is sealed from now on is under the newest of them.
+    ///
+    /// # Errors
+    /// They are no keys, or the one that hashes is not among them. Then these stay.
+    pub fn replace(&self, text: &SecretString) -> Result<(), DataKeyError> {
+        let keys = read(text)?;
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let id = &held.keys[held.hashing].id;
+        let hashing = keys.iter().position(|known| known.id == *id);
+        let hashing = hashing.ok_or_else(|| DataKeyError::UnknownHashKey { id: id.clone() })?;
+        *held = Arc::new(Held { keys, hashing });
+        Ok(())
+    }
+
+    /// Reads `DATA_KEY` again at each SIGHUP, for as long as somebody has these.
+    pub fn follow(self: &Arc<Self>, reference: &SecretRef) {
+        let (keys, reference) = (Arc::downgrade(self), reference.clone());
+        tokio::spawn(async move {
+            let mut forgotten = reference.forgotten();
+            while forgotten.changed().await.is_ok() {
+                let resolved = reference.resolve().await;
+                let Some(keys) = keys.upgrade() else { return };
+                let replaced = match &resolved {
+                    Ok(text) => keys.replace(text).map_err(|error| error_chain(&error)),
+                    Err(error) => Err(error_chain(error)),
+                };
+                if let Err(error) = replaced {
+                    tracing::warn!(error, "DATA_KEY cannot be read again; going on with the last");
+                }
+            }
+        });
+    }
+
+    fn held(&self) -> Arc<Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A fresh random key in the form [`parse`](Self::parse) reads.
     pub fn generate() -> SecretString {
         let key: [u8; 32] = rand::random();
@@ -213,13 +232,13 @@ impl DataKeys {
     }
 
     /// The newest key's name.
-    pub fn newest(&self) -> &str {
-        &self.keys[0].id
+    pub fn newest(&self) -> String {
+        self.held().keys[0].id.clone()
     }
 
     /// The name of the key that hashes.
-    pub fn hashes_under(&self) -> &str {
-        &self.hashing().id
+    pub fn hashes_under(&self) -> String {
+        self.hashing().id.clone()
     }
 
     /// Hashes with this key from now on.
@@ -227,14 +246,16 @@ impl DataKeys {
     /// # Errors
     /// It is not one of these.
     pub fn hash_under(&self, key: &str) -> Result<(), DataKeyError> {
-        let found = self.keys.iter().position(|known| known.id == key);
-        let found = found.ok_or_else(|| DataKeyError::UnknownHashKey { id: key.to_owned() })?;
-        self.hashing.store(found, Ordering::Relaxed);
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let found = held.keys.iter().position(|known| known.id == key);
+        let hashing = found.ok_or_else(|| DataKeyError::UnknownHashKey { id: key.to_owned() })?;
+        *held = Arc::new(Held { hashing, ..held.as_ref().clone() });
         Ok(())
     }
 
-    fn hashing(&self) -> &DataKey {
-        &self.keys[self.hashing.load(Ordering::Relaxed)]
+    fn hashing(&self) -> Arc<DataKey> {
+        let held = self.held();
+        held.keys[held.hashing].clone()
     }
 
     /// The hash of a NIK.
@@ -244,7 +265,7 @@ impl DataKeys {
 
     /// A NIK's hash under every key, newest first: rows seeded before a rotation carry an older one.
     pub fn nik_hashes(&self, nik: &Nik) -> Vec<KeyedHash> {
-        self.keys.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
+        self.held().keys.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
     }
 
     /// The hash of a number.
@@ -259,7 +280,8 @@ impl DataKeys {
 
     /// The hashes of a NIK and a number of which these are left.
     pub fn hashes_of(&self, digests: &Digests) -> (Option<KeyedHash>, Option<KeyedHash>) {
-        let hash = |digest: &Option<Digest>| digest.as_ref().map(|digest| self.hashing().hash_of(digest));
+        let key = self.hashing();
+        let hash = |digest: &Option<Digest>| digest.as_ref().map(|digest| key.hash_of(digest));
         (hash(&digests.nik), hash(&digests.number))
     }
 
@@ -283,7 +305,8 @@ impl DataKeys {
 
     /// Whether a sealed value is of the newest key.
     pub fn is_sealed_by_newest(&self, sealed: &[u8]) -> bool {
-        let id = self.newest().as_bytes();
+        let newest = self.newest();
+        let id = newest.as_bytes();
         sealed
             .split_first()
             .is_some_and(|(&bytes, rest)| usize::from(bytes) == id.len() && rest.starts_with(id))
@@ -297,7 +320,7 @@ impl DataKeys {
     /// Seals `clear` for `place` (a row, a column): opened only with the same place.
     /// Layout: length of the key's name, the name, the nonce, the ciphertext with its tag.
     pub fn seal(&self, place: &[u8], clear: &[u8]) -> Vec<u8> {
-        let key = &self.keys[0];
+        let key = &self.held().keys[0];
         let nonce = XNonce::from(rand::random::<[u8; NONCE_BYTES]>());
         let sealed = key
             .cipher
@@ -328,12 +351,39 @@ impl DataKeys {
         let (id, rest) = rest.split_at_checked(id_bytes.into()).ok_or(DataKeyError::Broken)?;
         let (nonce, body) = rest.split_at_checked(NONCE_BYTES).ok_or(DataKeyError::Broken)?;
         let id = str::from_utf8(id).map_err(|_| DataKeyError::Broken)?;
-        let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
+        let held = self.held();
+        let key = held.keys.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
             id: id.chars().filter(|c| c.is_ascii_graphic()).collect(),
         })?;
         let nonce = XNonce::try_from(nonce).map_err(|_| DataKeyError::Broken)?;
         key.cipher.decrypt(&nonce, Payload { msg: body, aad: place }).map_err(|_| DataKeyError::Broken)
     }
+}
+
+/// The keys of these lines, newest first.
+fn read(text: &SecretString) -> Result<Vec<Arc<DataKey>>, DataKeyError> {
+    let mut keys: Vec<Arc<DataKey>> = Vec::new();
+    for (index, line) in text.expose_secret().lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let (id, encoded) = line.split_once(':').unwrap_or(("1", line));
+        let bytes = STANDARD.decode(encoded.trim()).map_err(|_| DataKeyError::Line { line: number })?;
+        let secret: [u8; 32] = bytes.try_into().map_err(|_| DataKeyError::Line { line: number })?;
+        if !is_key_id(id) {
+            return Err(DataKeyError::Line { line: number });
+        }
+        if keys.iter().any(|known| known.id == id) {
+            return Err(DataKeyError::Twice { line: number });
+        }
+        keys.push(Arc::new(DataKey::new(id, &secret)));
+    }
+    if keys.is_empty() {
+        return Err(DataKeyError::Empty);
+    }
+    Ok(keys)
 }
 
 impl DataKey {
@@ -423,6 +473,34 @@ mod tests {
         assert_ne!(all[0].short(), all[1].short());
         assert_eq!(all[0].as_str().parse::<KeyedHash>().unwrap(), all[0]);
         assert!("3171234567890001".parse::<KeyedHash>().is_err());
+    }
+
+    #[test]
+    fn other_lines_are_taken_over_unless_the_hashing_key_is_missing() {
+        let nik: Nik = "3171234567890001".parse().unwrap();
+        let held = keys(OLD);
+        let before = held.nik_hash(&nik);
+        held.replace(&SecretString::from(format!("{NEW}\n{OLD}"))).unwrap();
+        assert_eq!((held.newest().as_str(), held.nik_hash(&nik)), ("new", before.clone()));
+        assert!(held.is_sealed_by_newest(&held.seal(b"row", b"clear")));
+        assert!(matches!(held.replace(&SecretString::from(NEW)), Err(DataKeyError::UnknownHashKey { .. })));
+        held.hash_under("new").unwrap();
+        assert_ne!(held.nik_hash(&nik), before);
+        held.replace(&SecretString::from(NEW)).unwrap();
+        assert_eq!(held.nik_hash(&nik).key(), "new");
+    }
+
+    #[test]
+    fn a_hash_can_be_made_of_sealed_digests_alone() {
+        let (nik, number): (Nik, PhoneNumber) =
+            ("3171234567890001".parse().unwrap(), "+6281234567890".parse().unwrap());
+        let old = keys(OLD);
+        let sealed = old.seal_digests(&Digests::of(Some(&nik), Some(&number)));
+        let new = keys(&format!("{NEW}\n{OLD}"));
+        let digests = new.open_digests(&sealed).unwrap();
+        assert_eq!(new.hashes_of(&digests), (Some(new.nik_hash(&nik)), Some(new.number_hash(&number))));
+        let of_nik = old.open_digests(&old.seal_digests(&Digests::of(Some(&nik), None))).unwrap();
+        assert_eq!(old.hashes_of(&of_nik), (Some(old.nik_hash(&nik)), None));
     }
 
     #[test]

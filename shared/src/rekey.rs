@@ -109,7 +109,7 @@ impl Rekey {
     /// Makes this process hash with the key that the ledger's hashes are made with; carries a change that was begun to
     /// its end before.
     pub async fn settle(&self, who: &str) -> Result<Settled, RekeyError> {
-        let newest = self.keys.newest().to_owned();
+        let newest = self.keys.newest();
         match self.ledger.key_state().await? {
             None => self.keys.hash_under(&newest)?,
             Some(KeyState { hashes, next: None }) => self.keys.hash_under(&hashes)?,
@@ -132,7 +132,7 @@ impl Rekey {
         if !self.ledger.hold_duty(DUTY, &self.holder, LEASE).await? {
             return Ok(None);
         }
-        let newest = self.keys.newest().to_owned();
+        let newest = self.keys.newest();
         let before = self.ledger.key_state().await?.map(|state| state.hashes);
         self.ledger.begin_rekey(&newest).await?;
         self.keys.hash_under(&newest)?;

@@ -14,6 +14,7 @@ use producer::flags::{Cli, Command, Look, Output, RunFlags, Task};
 use producer::{ConfiguredSources, command, manual, program};
 use shared::backing::Backing;
 use shared::clock::Clock;
+use shared::data_key::DataKeys;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{LedgerError, LedgerView as _};
 use shared::metrics::{Page, Served, Watched};
@@ -85,10 +86,17 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
     let fhir = Fhir::prepare(settings, &clock).await;
     let (webhook, token) = (Webhook::prepare(settings).await, Dashboard::token(settings).await);
-    let (path, sources, fhir, webhook, token) = match (path, sources, fhir, webhook, token) {
-        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook), Ok(token)) => (path, sources, fhir, webhook, token),
-        (path, sources, fhir, webhook, token) => {
-            let problems = [path.err(), sources.err(), fhir.err(), webhook.err(), token.err()];
+    // One that is made is made below.
+    let key = match &settings.data_key {
+        Some(reference) => DataKeys::resolve(reference).await.map(drop),
+        None => Ok(()),
+    };
+    let (path, sources, fhir, webhook, token) = match (path, sources, fhir, webhook, token, key) {
+        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook), Ok(token), Ok(())) => {
+            (path, sources, fhir, webhook, token)
+        }
+        (path, sources, fhir, webhook, token, key) => {
+            let problems = [path.err(), sources.err(), fhir.err(), webhook.err(), token.err(), key.err()];
             return refuse(problems.into_iter().flatten());
         }
     };
@@ -110,6 +118,9 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         Ok(keys) => Arc::new(keys),
         Err(problem) => return refuse([problem]),
     };
+    if let Some(reference) = &settings.data_key {
+        keys.follow(reference);
+    }
     let niks = producer::hashes(&people, &keys);
     let common = Common::new(ledger, keys.clone(), clock, Tuning::default());
     let (producer, worker) = (common.producer(settings, Arc::new(sources)), common.worker(settings, fhir));

@@ -14,6 +14,7 @@ mod ordinary;
 mod paused;
 mod personal_data;
 mod queues;
+mod rekeyed;
 mod restarts;
 mod starts;
 mod stopped;

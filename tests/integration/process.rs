@@ -12,6 +12,7 @@ mod log_lines;
 mod metrics;
 mod personal_data;
 mod refused;
+mod rekeyed;
 mod replays;
 mod reports;
 mod retention;

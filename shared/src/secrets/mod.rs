@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::watch;
 
 pub use live::LiveSecret;
 pub use manager::{Manager, ManagerError};
@@ -212,6 +213,11 @@ impl SecretRef {
     /// Reads the secret as it is now: after the other side refused it, since it may have been rotated.
     pub async fn resolve_anew(&self) -> Result<SecretString, SecretError> {
         self.secrets.read(&self.place, true).await
+    }
+
+    /// Tells of each [`Secrets::forget`] from now on.
+    pub fn forgotten(&self) -> watch::Receiver<u64> {
+        self.secrets.forgotten()
     }
 
     /// Changes with each [`Secrets::forget`]: then is the time to resolve again.

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::{Manager, ManagerError, Place, SecretError, SecretRef, trimmed};
@@ -61,7 +60,7 @@ pub struct Secrets(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     terms: SecretsTerms,
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
     /// One asks at a time: the others find what it got.
     asking: Mutex<Asking>,
 }
@@ -105,11 +104,15 @@ impl Secrets {
 
     /// Forgets what was read: what is resolved from now on is asked for again.
     pub fn forget(&self) {
-        self.0.generation.fetch_add(1, Ordering::Relaxed);
+        self.0.generation.send_modify(|generation| *generation += 1);
     }
 
     pub(super) fn generation(&self) -> u64 {
-        self.0.generation.load(Ordering::Relaxed)
+        *self.0.generation.borrow()
+    }
+
+    pub(super) fn forgotten(&self) -> watch::Receiver<u64> {
+        self.0.generation.subscribe()
     }
 
     /// Forgets at every SIGHUP from now on, for as long as the process lives.

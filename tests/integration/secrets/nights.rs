@@ -101,8 +101,14 @@ async fn a_start_without_its_secrets_is_refused_with_every_reference_named() {
         for variable in ["VAULT_TOKEN", "AWS_SECRET_ACCESS_KEY"] {
             site.set(variable, format!("file:{}", token.display()));
         }
-        let together =
-            ["FHIR_API_KEY", "GOOGLE_CREDENTIALS", "DATABASE_URL", "DASHBOARD_TOKEN", "ALERT_WEBHOOK_URL"];
+        let together = [
+            "FHIR_API_KEY",
+            "GOOGLE_CREDENTIALS",
+            "DATABASE_URL",
+            "DATA_KEY",
+            "DASHBOARD_TOKEN",
+            "ALERT_WEBHOOK_URL",
+        ];
         for variable in together {
             site.set(variable, reference);
         }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod bao;
+mod egress;
 mod google;
 mod kubernetes;
 mod moto;
@@ -10,6 +11,7 @@ mod started;
 
 pub use agent::Agent;
 pub use bao::Bao;
+pub use egress::Egress;
 pub use google::Google;
 pub use kubernetes::{Kubernetes, POD};
 pub use moto::{Moto, REGION, SessionKey};

@@ -133,7 +133,7 @@ impl Stage {
 
     /// Opens a run under a lock.
     pub async fn open(&self, fence: &Fence, kind: RunKind, selection: Selection) -> Run {
-        let run = NewRun { hashes: self.keys.hashes_under().to_owned(), ..new_run(kind, selection) };
+        let run = NewRun { hashes: self.keys.hashes_under(), ..new_run(kind, selection) };
         self.ledger().open_run(fence, run).await.expect("to open a run")
     }
 
