@@ -20,7 +20,8 @@ pub(crate) async fn settle(
     let mut told = false;
     loop {
         let settled = tokio::select! {
-            settled = rekey.settle(&producer.who) => settled?,
+            // Seldom more than a look, and large: not a part of every night's future.
+            settled = Box::pin(rekey.settle(&producer.who)) => settled?,
             () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
         };
         if settled == Settled::Yes {

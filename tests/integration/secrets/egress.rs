@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-use simulators::Webhook;
+use serde_json::json;
+use simulators::{DemoNight, SimulatorsConfig, Webhook};
 use tests::managers::{Bao, Egress, Google, Moto, REGION};
 use tests::process::{API_KEY, DATE, Site, check_night, mixed};
 
 /// The servers outside, each on a port of loopback.
 struct World {
     site: Site,
+    sheets: String,
     bao: Bao,
     google: Google,
     moto: Moto,
@@ -18,9 +19,20 @@ struct World {
 }
 
 impl World {
-    async fn of(night: &simulators::DemoNight) -> Self {
+    /// Around this night; `sheets` is what the sheet's server calls itself, if it is not by its port.
+    async fn of(night: &DemoNight, sheets: Option<&str>) -> Self {
+        let port = {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+            listener.local_addr().expect("it is bound")
+        };
+        let config = SimulatorsConfig {
+            sheets_addr: port,
+            public_sheets_url: sheets.map(str::to_owned),
+            ..Site::world_of(night)
+        };
         Self {
-            site: Site::of(night).await,
+            site: Site::with(config).await,
+            sheets: format!("http://{port}"),
             bao: Bao::start().await,
             google: Google::start().await,
             moto: Moto::start().await,
@@ -32,7 +44,7 @@ impl World {
     fn servers(&self) -> BTreeMap<&'static str, String> {
         let simulators = &self.site.simulators;
         BTreeMap::from([
-            ("sheets.test", simulators.sheets_url().to_owned()),
+            ("sheets.test", self.sheets.clone()),
             ("fhir.test", simulators.fhir_url().to_owned()),
             ("hooks.test", self.webhook.url().to_owned()),
             ("vault.test", self.bao.url().to_owned()),
@@ -43,12 +55,8 @@ impl World {
 
     /// Sends the programs to these addresses instead.
     async fn lead(&mut self, to: &BTreeMap<&str, String>) {
-        let mut account: Value =
-            serde_json::from_str(&self.site.simulators.service_account_json()).expect("JSON");
-        let tokens = account["token_uri"].as_str().expect("an address").rsplit('/').next().expect("a path");
-        account["token_uri"] = format!("{}/{tokens}", to["sheets.test"].trim_end_matches('/')).into();
         let version = "projects/a-project/secrets/sheets/versions/latest";
-        self.google.keep(version, &account.to_string());
+        self.google.keep(version, &self.site.simulators.service_account_json());
         self.moto.keep("nightly/fhir", API_KEY).await;
         self.bao.keep("apps/hooks", json!({ "url": to["hooks.test"] })).await;
         let site = &mut self.site;
@@ -81,7 +89,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_goes_out_by_the_proxy_alone_and_trusts_a_private_ca() {
     let night = mixed(71, 60);
-    let mut world = World::of(&night).await;
+    let mut world = World::of(&night, Some("https://sheets.test")).await;
     let mut egress = Egress::start().await;
     let mut to = BTreeMap::new();
     for (name, url) in world.servers() {
@@ -111,7 +119,7 @@ async fn a_night_goes_out_by_the_proxy_alone_and_trusts_a_private_ca() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_proxy_names_is_reached_without_it_and_the_rest_by_it() {
     let night = mixed(72, 60);
-    let mut world = World::of(&night).await;
+    let mut world = World::of(&night, Some("https://sheets.test")).await;
     let mut egress = Egress::start().await;
     let mut to = BTreeMap::new();
     for (name, url) in world.servers() {
@@ -136,7 +144,7 @@ async fn what_no_proxy_names_is_reached_without_it_and_the_rest_by_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_is_away_is_not_gone_around() {
     let night = mixed(73, 60);
-    let mut world = World::of(&night).await;
+    let mut world = World::of(&night, None).await;
     let mut egress = Egress::start().await;
     let mut to = BTreeMap::new();
     for (name, url) in world.servers() {
