@@ -1,5 +1,6 @@
 //! The secrets managers: how references to them look, and why they do not answer.
 
+#[cfg(any(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
 use crate::error_chain;
 
 /// A secrets manager.
@@ -52,6 +53,7 @@ pub enum ManagerError {
     },
 }
 
+#[cfg(any(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
 impl ManagerError {
     pub(super) fn setting(variable: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::Setting { variable, problem: problem.to_string() }

@@ -180,10 +180,6 @@ impl Secrets {
     }
 }
 
-#[cfg_attr(
-    not(any(feature = "vault", feature = "gcp-sm", feature = "aws-sm")),
-    expect(dead_code, reason = "no manager, no failure")
-)]
 enum Problem {
     Unsupported,
     Failed(ManagerError),
@@ -198,7 +194,7 @@ impl From<ManagerError> for Problem {
 impl Asking {
     #[cfg_attr(
         not(any(feature = "vault", feature = "gcp-sm", feature = "aws-sm")),
-        expect(clippy::unused_async, unused_variables, reason = "no manager to ask")
+        expect(unused_variables, reason = "no manager to ask")
     )]
     async fn ask(
         &mut self,
