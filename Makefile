@@ -39,10 +39,11 @@ fmt:
 bins:
 	cargo build --workspace --bins --locked
 
-# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them.
+# A FHIR server, a client of Google Sheets and secrets managers that nobody here wrote, for the tests that talk to them.
 others:
 	scripts/install-sekmet
 	scripts/install-gspread
+	scripts/install-secret-managers
 
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).
 services:
