@@ -44,10 +44,12 @@ fmt:
 bins:
 	cargo build --workspace --bins --locked
 
-# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them; and another time.
+# A FHIR server, a client of Google Sheets and secrets managers that nobody here wrote, for the tests that talk to them;
+# and a clock that tests set.
 others:
 	scripts/install-sekmet
 	scripts/install-gspread
+	scripts/install-secret-managers
 	scripts/install-faketime
 
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).

@@ -6,6 +6,8 @@ pub mod collector;
 pub mod conformance;
 pub mod examples;
 pub mod keda;
+#[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
+pub mod managers;
 pub mod night;
 pub mod process;
 pub mod services;
