@@ -7,6 +7,8 @@
 //! cargo run --release --locked -p tests --example everything_on
 //! ```
 
+#![allow(clippy::print_stdout)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
