@@ -21,3 +21,4 @@ mod restarts;
 mod starts;
 mod stopped;
 mod supersession;
+mod upgrades;
