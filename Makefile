@@ -1,7 +1,7 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
 # The version before this one, which shares tables and queues with it: the newest commit that was deployed.
-EARLIER = 28947f0
+EARLIER = 06c6bd0
 
 .PHONY: images compose-secrets compose-demo earlier test-upgrade demo demo-cluster test test-all lint fmt bins others services browser watching pictures
 
@@ -42,10 +42,11 @@ fmt:
 bins:
 	cargo build --workspace --bins --locked
 
-# A FHIR server and a client of Google Sheets that nobody here wrote, for the tests that talk to them.
+# A FHIR server, a client of Google Sheets and secrets managers that nobody here wrote, for the tests that talk to them.
 others:
 	scripts/install-sekmet
 	scripts/install-gspread
+	scripts/install-secret-managers
 
 # RabbitMQ and Postgres, which the tests start privately unless they are told of others (see the README).
 services:

@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngCore as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
+use shared::secrets::LiveSecret;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     /// What each form must send back.
     pub(crate) csrf: String,
     until: Instant,
+    /// A hash of the token that opened it.
+    token: [u8; 32],
 }
 
 /// How a log-in ended.
@@ -48,7 +51,7 @@ pub(crate) enum LogIn {
 
 /// See the module.
 pub(crate) struct Access {
-    token: Option<SecretString>,
+    token: Option<LiveSecret>,
     state: Mutex<State>,
 }
 
@@ -60,13 +63,24 @@ struct State {
 }
 
 impl Access {
-    pub(crate) fn new(token: Option<SecretString>) -> Self {
+    pub(crate) fn new(token: Option<LiveSecret>) -> Self {
         Self { token, state: Mutex::default() }
     }
 
     /// Whether anybody can log in.
     pub(crate) fn has_token(&self) -> bool {
         self.token.is_some()
+    }
+
+    /// Reads the token again, where it may have changed: who logged in with another has to log in again.
+    pub(crate) async fn refresh(&self) {
+        if let Some(token) = &self.token {
+            token.current().await;
+        }
+    }
+
+    fn right(&self) -> Option<[u8; 32]> {
+        self.token.as_ref().map(|token| key(token.last().expose_secret().trim()))
     }
 
     /// Tries a token.
@@ -81,15 +95,10 @@ impl Access {
             let oldest = mine.first().copied().or_else(|| state.failures.first().map(|(_, at)| *at));
             return LogIn::Later(oldest.map_or(WINDOW, |at| WINDOW.saturating_sub(now.duration_since(at))));
         }
-        let digest = |text: &str| Sha256::digest(text.trim().as_bytes());
-        let is_right = self
-            .token
-            .as_ref()
-            .is_some_and(|right| digest(right.expose_secret()).ct_eq(&digest(token)).into());
-        if !is_right {
+        let Some(right) = self.right().filter(|right| right.ct_eq(&key(token.trim())).into()) else {
             state.failures.push((from, now));
             return LogIn::Wrong;
-        }
+        };
         state.sessions.retain(|_, session| session.until > now);
         if state.sessions.len() >= SESSIONS
             && let Some(oldest) =
@@ -98,7 +107,7 @@ impl Access {
             state.sessions.remove(&oldest);
         }
         let secret = random();
-        let session = Session { name: name.to_owned(), csrf: random(), until: now + SESSION };
+        let session = Session { name: name.to_owned(), csrf: random(), until: now + SESSION, token: right };
         state.sessions.insert(key(&secret), session);
         LogIn::In(secret)
     }
@@ -106,7 +115,8 @@ impl Access {
     /// The session of a cookie.
     pub(crate) fn session(&self, secret: &str) -> Option<Session> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.sessions.get(&key(secret)).filter(|session| session.until > Instant::now()).cloned()
+        let known = state.sessions.get(&key(secret)).filter(|session| session.until > Instant::now());
+        known.filter(|session| self.right() == Some(session.token)).cloned()
     }
 
     /// Ends it.
@@ -134,12 +144,28 @@ fn random() -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::secrets::SecretRef;
+
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn access() -> Access {
-        Access::new(Some(SecretString::from("right")))
+        Access::new(Some(LiveSecret::fixed("right".into())))
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_changed_ends_the_sessions_it_opened() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "first").unwrap();
+        let token = LiveSecret::resolve(&SecretRef::file(file.path()), "DASHBOARD_TOKEN").await.unwrap();
+        let access = Access::new(Some(token));
+        let LogIn::In(secret) = access.log_in(HERE, "first", "Sari") else { panic!("refused") };
+        std::fs::write(file.path(), "second").unwrap();
+        access.refresh().await;
+        assert!(access.session(&secret).is_none());
+        assert!(matches!(access.log_in(HERE, "first", "Sari"), LogIn::Wrong));
+        assert!(matches!(access.log_in(HERE, "second", "Sari"), LogIn::In(_)));
     }
 
     #[tokio::test(start_paused = true)]

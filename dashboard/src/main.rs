@@ -46,6 +46,7 @@ async fn run() -> Status {
         Ok(telemetry) => telemetry,
         Err(problem) => return refuse([problem]),
     };
+    settings.secrets.forget_on_hangup();
     let (cluster, token) = match (Cluster::prepare(&settings).await, Dashboard::token(&settings).await) {
         (Ok(cluster), Ok(token)) => (cluster, token),
         (cluster, token) => return refuse(cluster.err().into_iter().flatten().chain(token.err())),

@@ -9,10 +9,10 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
 use producer::source::ColumnNames;
-use secrecy::SecretString;
 use shared::data_key::DataKeys;
 use shared::error_chain;
 use shared::ledger::{LedgerPages, LedgerSamples, LedgerView};
+use shared::secrets::LiveSecret;
 use shared::settings::{BadSettings, DashboardSettings, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -41,7 +41,7 @@ pub struct Dashboard {
 impl Dashboard {
     /// Resolves the token. Listening beyond loopback without one is refused: whoever can reach the page would see
     /// it.
-    pub async fn token(settings: &Settings) -> Result<Option<SecretString>, BadSettings> {
+    pub async fn token(settings: &Settings) -> Result<Option<LiveSecret>, BadSettings> {
         let DashboardSettings { address, token, .. } = &settings.dashboard;
         let Some(reference) = token else {
             if address.ip().is_loopback() {
@@ -55,7 +55,7 @@ impl Dashboard {
                 ),
             ));
         };
-        let token = reference.resolve().await;
+        let token = LiveSecret::resolve(reference, "DASHBOARD_TOKEN").await;
         token.map(Some).map_err(|error| BadSettings::of("DASHBOARD_TOKEN", error_chain(&error)))
     }
 
@@ -65,7 +65,7 @@ impl Dashboard {
         hands: Arc<dyn Hands>,
         keys: Arc<DataKeys>,
         settings: &Settings,
-        token: Option<SecretString>,
+        token: Option<LiveSecret>,
     ) -> Self {
         Self {
             ledger,

@@ -43,6 +43,7 @@ impl FromRequestParts<Arc<Dashboard>> for Anyone {
         let vouched = dashboard.settings.user_header.as_deref().filter(|_| is_trusted).and_then(text);
         let vouched = vouched.map(tidy_name).filter(|name| !name.is_empty());
         let is_https = is_trusted && text("x-forwarded-proto") == Some("https");
+        dashboard.access.refresh().await;
         let session = cookie(&parts.headers, COOKIE).and_then(|secret| dashboard.access.session(secret));
         Ok(Self {
             lang: Lang::of(&parts.headers),

@@ -13,7 +13,6 @@ use dashboard::{Dashboard, Deed, Hands, Item, Refused, router};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::SignedDuration;
-use secrecy::SecretString;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::domain::{Nik, PhoneNumber, RunDate};
@@ -23,6 +22,7 @@ use shared::ledger::{
     Seeded, Selection, Snapshot,
 };
 use shared::payload::Payload;
+use shared::secrets::LiveSecret;
 use shared::settings::Settings;
 use tower::ServiceExt as _;
 
@@ -104,6 +104,7 @@ impl Scene {
             selection: Selection::default(),
             source: "file".into(),
             started_by: "test".into(),
+            hashes: keys.newest(),
         };
         ledger.open_run(&fence, new).await.unwrap();
         let (nik, number): (Nik, PhoneNumber) = (NIK.parse().unwrap(), NUMBER.parse().unwrap());
@@ -114,13 +115,14 @@ impl Scene {
             nik: Some(keys.nik_hash(&nik)),
             number: Some(keys.number_hash(&number)),
             sealed: Payload { nik: Some(nik), number: Some(number) }.seal(&keys, &key),
+            digests: None,
             warnings: Vec::new(),
         };
         ledger.seed(&fence, run, Seeded { range: 2..=2, rows: vec![row] }).await.unwrap();
         let snapshot = Snapshot { rows_read: 1, changed_while_read: false };
         ledger.complete_snapshot(&fence, run, snapshot).await.unwrap();
         let hands = Arc::new(Noting::default());
-        let token = Some(SecretString::from("right"));
+        let token = Some(LiveSecret::fixed("right".into()));
         let dashboard = Dashboard::new(ledger.clone(), hands.clone(), keys, &settings, token);
         Self { router: router(Arc::new(dashboard)), ledger, ahead, hands, run }
     }

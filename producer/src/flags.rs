@@ -181,6 +181,14 @@ pub enum Task {
         #[arg(long, value_enum, default_value_t = DoctorOutput::Text)]
         output: DoctorOutput,
     },
+    /// Bring everything in the ledger under the first key of DATA_KEY: after a line was put on top of it, and before the
+    /// old one is taken away. Refused while a run is unfinished; interrupted, it is carried on by starting it again, or
+    /// by the next night. Example: rekey
+    Rekey {
+        /// Form of what is said.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
     /// Those that only look.
     #[command(flatten)]
     Look(Look),

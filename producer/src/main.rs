@@ -55,11 +55,13 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
         Ok(telemetry) => telemetry,
         Err(problem) => return refuse([problem]),
     };
+    settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
         Some(Task::Migrate) => migrate(&settings).await,
         Some(Task::Health) => health().await,
         Some(Task::Export(export)) => answer(&settings, &export).await,
+        Some(Task::Rekey { output }) => rekey(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         Some(Task::Doctor { output }) => doctor(output).await,
         None => {
@@ -155,6 +157,23 @@ async fn prune(settings: &Settings, output: Output) -> Status {
         Ok(connected) => {
             let ledger = connected.backing.ledger.clone();
             let status = program::prune(ledger, settings, &Clock::system(), output).await;
+            connected.close().await;
+            status
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// Changes the data key.
+async fn rekey(settings: &Settings, output: Output) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    match cluster.connect(Clock::system()).await {
+        Ok(connected) => {
+            let (ledger, keys) = (connected.backing.ledger.clone(), cluster.keys().clone());
+            let status = program::rekey(ledger, keys, &Clock::system(), output).await;
             connected.close().await;
             status
         }

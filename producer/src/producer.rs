@@ -14,6 +14,7 @@ use shared::ledger::{
     Act, Fence, GateKind, LedgerError, NewRun, Replay, RowFilter, RowKey, Run, RunId, RunKind, RunState,
     Selection,
 };
+use shared::rekey::RekeyError;
 use shared::report::Report;
 use shared::status::Status;
 use shared::steward::StewardTerms;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::hash_key;
 use crate::lock::{self, LockTerms, RunLock};
 use crate::snapshot::{self, SnapshotError};
 use crate::source::{RowSource, SourceError};
@@ -120,6 +122,9 @@ pub enum ProducerError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The data key that is needed is not here.
+    #[error(transparent)]
+    Rekey(#[from] RekeyError),
     /// The sheet or file could not be read, for a reason of our own making.
     #[error(transparent)]
     Source(SourceError),
@@ -160,7 +165,10 @@ impl Producer {
         lock: &RunLock,
         stop: &CancellationToken,
     ) -> Result<Ended, ProducerError> {
-        let mut ended = Ended::default();
+        let mut ended = Ended { halt: hash_key::settle(self, stop).await?, reports: Vec::new() };
+        if ended.halt.is_some() {
+            return Ok(ended);
+        }
         for unfinished in self.backing.ledger.unfinished_runs(&self.job, Some(date)).await? {
             if unfinished.kind == RunKind::DryRun {
                 self.backing.ledger.abandon_run(&lock.fence, unfinished.id).await?;
@@ -190,6 +198,7 @@ impl Producer {
             selection: order.selection.clone(),
             source: self.sources.describe(),
             started_by: self.who.clone(),
+            hashes: self.backing.keys.hashes_under(),
         };
         let run = self.backing.ledger.open_run(fence, new).await?;
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date, "kind": run.kind.as_str(),
@@ -218,9 +227,16 @@ impl Producer {
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date });
         self.backing.ledger.note_act(Act { who: self.who.clone(), act: "resume".into(), detail }).await?;
         let mut ended = Ended::default();
-        let result = self.work(run, &lock, stop, &mut ended).await;
+        let result = async {
+            ended.halt = hash_key::settle(self, stop).await?;
+            if ended.halt.is_none() {
+                self.work(run, &lock, stop, &mut ended).await?;
+            }
+            Ok(Some(ended))
+        };
+        let result = result.await;
         lock.give_back().await;
-        result.map(|()| Some(ended))
+        result
     }
 
     /// The report of the same run as it stands now.
@@ -240,6 +256,9 @@ impl Producer {
 
     /// Replays dead letters and waits for the end of each.
     pub async fn replay(&self, replay: Replay, stop: &CancellationToken) -> Result<Replayed, ProducerError> {
+        if let Some(halt) = hash_key::settle(self, stop).await? {
+            return Ok(Replayed { replayed: 0, died_again: 0, halt: Some(halt) });
+        }
         self.open_a_guard().await?;
         let detail = serde_json::json!({ "niks": replay.niks.iter().map(KeyedHash::as_str).collect::<Vec<_>>(),
             "from": replay.from, "to": replay.to, "reason": replay.reason.map(|reason| reason.as_str()) });

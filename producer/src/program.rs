@@ -8,7 +8,8 @@ use shared::caller;
 use shared::clock::Clock;
 use shared::data_key::{DataKeys, KeyedHash};
 use shared::domain::Language;
-use shared::ledger::{Ledger, LedgerSamples, LedgerView, Replay, RowFilter};
+use shared::ledger::{Ledger, LedgerError, LedgerSamples, LedgerView, Replay, RowFilter};
+use shared::rekey::{Rekey, RekeyError};
 use shared::report::Report;
 use shared::retention::Retention;
 use shared::settings::Settings;
@@ -89,6 +90,36 @@ pub async fn prune(ledger: Arc<dyn Ledger>, settings: &Settings, clock: &Clock, 
     } else {
         let days = settings.retention_days;
         format!("Deleted what was older than {days} days: {pruned}.")
+    };
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => Status::Done,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Brings everything that the ledger holds under the newest key.
+pub async fn rekey(ledger: Arc<dyn Ledger>, keys: Arc<DataKeys>, clock: &Clock, output: Output) -> Status {
+    let newest = keys.newest();
+    let rekeyed = match Rekey::new(ledger, keys, caller::holder(clock)).run(&caller::who()).await {
+        Ok(Some(rekeyed)) => rekeyed,
+        Ok(None) => {
+            tracing::warn!("another process is changing the data key; nothing more was done here");
+            return Status::Locked;
+        }
+        Err(RekeyError::Ledger(error @ LedgerError::Unfinished { .. })) => {
+            tracing::error!(error = %error, "the data key cannot be changed now; nothing was done");
+            return Status::Stopped;
+        }
+        Err(error) => return fail(&error),
+    };
+    let text = match output {
+        Output::Json => serde_json::to_string(&rekeyed).expect("counts are plain data"),
+        _ if rekeyed.left == 0 => {
+            format!(
+                "Under key '{newest}' now: {rekeyed}. The other lines of DATA_KEY are not needed any more."
+            )
+        }
+        _ => format!("Under key '{newest}' now: {rekeyed}. Keep the other lines of DATA_KEY for those."),
     };
     match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => Status::Done,

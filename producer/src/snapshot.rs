@@ -77,7 +77,6 @@ impl Sink<'_> {
         };
         let key = RowKey { run: self.run.id, sheet_row, generation: 1 };
         let niks = &self.run.selection.niks;
-        let nik_hash = nik.as_ref().map(|nik| self.keys.nik_hash(nik));
         if !niks.is_empty() {
             // The list may hold hashes under an older key too.
             let asked_for = nik.as_ref().is_some_and(|nik| {
@@ -87,12 +86,15 @@ impl Sink<'_> {
                 return None;
             }
         }
+        let payload = Payload { nik, number };
+        let (nik, number) = payload.hashes(self.keys);
         Some(SeedRow {
             sheet_row,
             rejected,
-            nik: nik_hash,
-            number: number.as_ref().map(|number| self.keys.number_hash(number)),
-            sealed: Payload { nik, number }.seal(self.keys, &key),
+            nik,
+            number,
+            sealed: payload.seal(self.keys, &key),
+            digests: payload.digests(self.keys),
             warnings,
         })
     }

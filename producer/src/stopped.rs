@@ -3,6 +3,7 @@
 use serde_json::json;
 use shared::error_chain;
 use shared::ledger::{LedgerError, Notice, Run, RunKind};
+use shared::rekey::RekeyError;
 
 use crate::producer::{Halt, Producer, ProducerError};
 
@@ -14,9 +15,13 @@ impl Producer {
     pub(crate) async fn note_a_stop(&self, run: &Run, halt: &Result<Option<Halt>, ProducerError>) {
         let why = match halt {
             Ok(Some(Halt::Stopped(why))) => why.clone(),
-            Err(error @ (ProducerError::Source(_) | ProducerError::LockLost)) => error_chain(error),
+            Err(
+                error @ (ProducerError::Source(_)
+                | ProducerError::LockLost
+                | ProducerError::Rekey(RekeyError::Key(_) | RekeyError::Other { .. })),
+            ) => error_chain(error),
             // A ledger that fails keeps no news.
-            Ok(_) | Err(ProducerError::Ledger(_)) => return,
+            Ok(_) | Err(ProducerError::Ledger(_) | ProducerError::Rekey(RekeyError::Ledger(_))) => return,
         };
         if run.kind == RunKind::Night
             && let Err(error) = self.tell_why(run, &why).await

@@ -25,6 +25,8 @@ const JOB: &str = "ledger-rates";
 const LEASE: Duration = Duration::from_secs(600);
 /// About what a NIK and a number take when they are sealed.
 const SEALED: usize = 110;
+/// What their sealed digests take.
+const DIGESTS: usize = 106;
 
 struct Bench {
     ledger: Arc<PostgresLedger>,
@@ -57,6 +59,7 @@ impl Bench {
             selection: Selection { reapply: true, ..Selection::default() },
             source: "rates".into(),
             started_by: "rates".into(),
+            hashes: "rates".into(),
         };
         let run = self.ledger.open_run(&self.fence, run).await?.id;
         let mut windows = Vec::new();
@@ -69,6 +72,7 @@ impl Bench {
                     nik: Some(hash(1, sheet_row)?),
                     number: Some(hash(2, sheet_row)?),
                     sealed: vec![7; SEALED],
+                    digests: Some(vec![7; DIGESTS]),
                     warnings: Vec::new(),
                 })
             };

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::queue::Queues;
 use crate::queue::rabbitmq::{KeptStrays, QueueTerms, RabbitMqConfig, RabbitMqQueue, TlsTerms};
-use crate::secrets::SecretRef;
+use crate::secrets::{LiveSecret, SecretError};
 use crate::settings::{BadSettings, Settings};
 
 /// Before a ledger that was not there is asked again.
@@ -53,7 +53,11 @@ impl Cluster {
         };
         match (database, broker, keys) {
             (Ok(database), Ok(broker), Ok(keys)) => {
-                Ok(Self { database, broker, keys: Arc::new(keys), job: settings.job.clone() })
+                let keys = Arc::new(keys);
+                if let Some(reference) = &settings.data_key {
+                    keys.follow(reference);
+                }
+                Ok(Self { database, broker, keys, job: settings.job.clone() })
             }
             (database, broker, keys) => {
                 Err([database.err(), broker.err(), keys.err()].into_iter().flatten().collect())
@@ -122,8 +126,12 @@ impl Connected {
     }
 }
 
-/// The value itself, or what it refers to; and whether it was written out.
-async fn resolved(variable: &str, given: Option<&String>) -> Result<(SecretString, bool), BadSettings> {
+/// The value itself, or what it refers to, with whether it was written out.
+async fn resolved(
+    settings: &Settings,
+    variable: &'static str,
+    given: Option<&String>,
+) -> Result<(LiveSecret, bool), BadSettings> {
     let given = given.ok_or_else(|| {
         let accepted = if variable == "AMQP_URL" { "amqp://… or amqps://…" } else { "postgres://…" };
         BadSettings::of(
@@ -131,12 +139,13 @@ async fn resolved(variable: &str, given: Option<&String>) -> Result<(SecretStrin
             format!("not set; accepted: {accepted}, or a reference such as file:/run/secrets/url"),
         )
     })?;
-    match given.parse::<SecretRef>() {
+    match settings.secrets.reference(given) {
         Ok(reference) => {
-            let secret = reference.resolve().await;
+            let secret = LiveSecret::resolve(&reference, variable).await;
             Ok((secret.map_err(|error| BadSettings::of(variable, error_chain(&error)))?, false))
         }
-        Err(_) => Ok((SecretString::from(given.clone()), true)),
+        Err(SecretError::Literal) => Ok((LiveSecret::fixed(SecretString::from(given.clone())), true)),
+        Err(error) => Err(BadSettings::of(variable, error)),
     }
 }
 
@@ -145,7 +154,8 @@ const WRITTEN_PASSWORD: &str = "holds a password and leads away from this machin
 
 pub(crate) async fn database(settings: &Settings) -> Result<PostgresAddress, BadSettings> {
     let bad = |problem: &dyn std::fmt::Display| BadSettings::of("DATABASE_URL", problem);
-    let (uri, written) = resolved("DATABASE_URL", settings.database_url.as_ref()).await?;
+    let (live, written) = resolved(settings, "DATABASE_URL", settings.database_url.as_ref()).await?;
+    let uri = live.last();
     if uri.expose_secret().starts_with("sqlite:") {
         return Err(bad(&"found sqlite:…; a cluster keeps its ledger in Postgres; accepted: postgres://…"));
     }
@@ -153,15 +163,20 @@ pub(crate) async fn database(settings: &Settings) -> Result<PostgresAddress, Bad
     if written && address.sends_written_password_abroad() {
         return Err(bad(&WRITTEN_PASSWORD));
     }
-    Ok(address)
+    // A password that is rotated is in use with the next connection.
+    Ok(if written { address } else { address.followed(live) })
 }
 
 pub(crate) async fn broker(settings: &Settings) -> Result<RabbitMqConfig, BadSettings> {
     let bad = |problem: &dyn std::fmt::Display| BadSettings::of("AMQP_URL", problem);
-    let (url, written) = resolved("AMQP_URL", settings.amqp_url.as_ref()).await?;
+    let (live, written) = resolved(settings, "AMQP_URL", settings.amqp_url.as_ref()).await?;
+    let url = live.last();
     let mut config = RabbitMqConfig::new(url.expose_secret().trim()).map_err(|error| bad(&error))?;
     if written && config.sends_written_password_abroad(url.expose_secret()) {
         return Err(bad(&WRITTEN_PASSWORD));
+    }
+    if !written {
+        config.follow(live);
     }
     let read = async |variable: &str, path: &std::path::Path| {
         let read = tokio::fs::read(path).await;

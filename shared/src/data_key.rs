@@ -2,12 +2,14 @@
 //! has to be compared.
 //!
 //! A plain hash of a 16-digit or a phone number is reversed by counting through all of them, so hashes are
-//! HMAC-SHA256 under `DATA_KEY` (RFC 2104), cut to 128 bits (NIST SP 800-107 r1 §5.1). Sealed values are
+//! HMAC-SHA256 under `DATA_KEY` (RFC 2104), cut to 128 bits (NIST SP 800-107 r1 §5.1), of a SHA-256 digest: from the
+//! digest, which is kept sealed, another key's hash can be made when nothing else is left of a person. Sealed values are
 //! XChaCha20-Poly1305 with a random 192-bit nonce, bound to the row they belong to. Both name the key they
 //! were made with, so that a key can be replaced while older values stay readable.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +37,11 @@ impl KeyedHash {
     /// The stored and printed form.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of the key it was made with.
+    pub fn key(&self) -> &str {
+        self.0.split_once(':').map_or("", |(key, _)| key)
     }
 
     /// The first eight hexadecimal digits, enough to find a row's lines in a log.
@@ -89,6 +96,12 @@ pub enum DataKeyError {
         /// The key's name.
         id: String,
     },
+    /// The ledger's hashes are of a key that is not in `DATA_KEY`.
+    #[error("the ledger's hashes are made with key '{id}', which DATA_KEY does not hold; add that line back")]
+    UnknownHashKey {
+        /// The key's name.
+        id: String,
+    },
     /// The value was changed, cut, or moved to another row.
     #[error("a sealed value does not open: it was changed, cut, or belongs to another row")]
     Broken,
@@ -97,18 +110,64 @@ pub enum DataKeyError {
     NotAHash,
 }
 
+/// What the hashes of a NIK and a number are made of. As telling as both, to whoever tries them all: kept sealed only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Digests {
+    nik: Option<Digest>,
+    number: Option<Digest>,
+}
+
+type Digest = [u8; 32];
+
+/// What sealed digests are bound to. Not to a row: they outlive it.
+const DIGESTS: &[u8] = b"digests";
+
+impl Digests {
+    /// Of what there is.
+    pub fn of(nik: Option<&Nik>, number: Option<&PhoneNumber>) -> Self {
+        Self {
+            nik: nik.map(|nik| digest(b"nik", nik.expose().as_bytes())),
+            number: number.map(|number| digest(b"number", number.expose().as_bytes())),
+        }
+    }
+
+    /// Whether there is any.
+    pub fn is_some(&self) -> bool {
+        self.nik.is_some() || self.number.is_some()
+    }
+}
+
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digests").finish_non_exhaustive()
+    }
+}
+
+fn digest(kind: &[u8], value: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    Sha256::new().chain_update(kind).chain_update([0]).chain_update(value).finalize().into()
+}
+
 struct DataKey {
     id: String,
     hasher: HmacSha256,
     cipher: XChaCha20Poly1305,
 }
 
-/// The keys of `DATA_KEY`, newest first; seals and hashes with the newest, opens with any.
-pub struct DataKeys(Vec<DataKey>);
+/// The keys of `DATA_KEY`, newest first; seals with the newest, opens with any. Hashes with the newest, until told that
+/// the ledger's are of another: what does not compare is of no use.
+pub struct DataKeys(RwLock<Arc<Held>>);
+
+#[derive(Clone)]
+struct Held {
+    keys: Vec<Arc<DataKey>>,
+    /// Which of them hashes.
+    hashing: usize,
+}
 
 impl fmt::Debug for DataKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.held().keys.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -119,25 +178,7 @@ fn is_key_id(id: &str) -> bool {
 impl DataKeys {
     /// Reads lines `ID:BASE64`, newest first; a bare BASE64 is key `1`. Empty lines do not count.
     pub fn parse(text: &SecretString) -> Result<Self, DataKeyError> {
-        let mut keys: Vec<DataKey> = Vec::new();
-        for (index, line) in text.expose_secret().lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() {
-                continue;
-            }
-            let number = index + 1;
-            let (id, encoded) = line.split_once(':').unwrap_or(("1", line));
-            let bytes = STANDARD.decode(encoded.trim()).map_err(|_| DataKeyError::Line { line: number })?;
-            let secret: [u8; 32] = bytes.try_into().map_err(|_| DataKeyError::Line { line: number })?;
-            if !is_key_id(id) {
-                return Err(DataKeyError::Line { line: number });
-            }
-            if keys.iter().any(|known| known.id == id) {
-                return Err(DataKeyError::Twice { line: number });
-            }
-            keys.push(DataKey::new(id, &secret));
-        }
-        if keys.is_empty() { Err(DataKeyError::Empty) } else { Ok(Self(keys)) }
+        Ok(Self(RwLock::new(Arc::new(Held { keys: read(text)?, hashing: 0 }))))
     }
 
     /// Resolves `DATA_KEY` and reads it.
@@ -147,36 +188,139 @@ impl DataKeys {
         Self::parse(&text).map_err(|error| bad(&error))
     }
 
+    /// Reads other lines in the place of these: what is sealed from now on is under the newest of them.
+    ///
+    /// # Errors
+    /// They are no keys, or the one that hashes is not among them. Then these stay.
+    pub fn replace(&self, text: &SecretString) -> Result<(), DataKeyError> {
+        let keys = read(text)?;
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let id = &held.keys[held.hashing].id;
+        let hashing = keys.iter().position(|known| known.id == *id);
+        let hashing = hashing.ok_or_else(|| DataKeyError::UnknownHashKey { id: id.clone() })?;
+        *held = Arc::new(Held { keys, hashing });
+        Ok(())
+    }
+
+    /// Reads `DATA_KEY` again at each SIGHUP, for as long as somebody has these.
+    pub fn follow(self: &Arc<Self>, reference: &SecretRef) {
+        let (keys, reference) = (Arc::downgrade(self), reference.clone());
+        tokio::spawn(async move {
+            let mut forgotten = reference.forgotten();
+            while forgotten.changed().await.is_ok() {
+                let resolved = reference.resolve().await;
+                let Some(keys) = keys.upgrade() else { return };
+                let replaced = match &resolved {
+                    Ok(text) => keys.replace(text).map_err(|error| error_chain(&error)),
+                    Err(error) => Err(error_chain(error)),
+                };
+                if let Err(error) = replaced {
+                    tracing::warn!(error, "DATA_KEY cannot be read again; going on with the last");
+                }
+            }
+        });
+    }
+
+    fn held(&self) -> Arc<Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A fresh random key in the form [`parse`](Self::parse) reads.
     pub fn generate() -> SecretString {
         let key: [u8; 32] = rand::random();
         SecretString::from(format!("1:{}\n", STANDARD.encode(key)))
     }
 
-    /// The newest key's hash of a NIK.
+    /// The newest key's name.
+    pub fn newest(&self) -> String {
+        self.held().keys[0].id.clone()
+    }
+
+    /// The name of the key that hashes.
+    pub fn hashes_under(&self) -> String {
+        self.hashing().id.clone()
+    }
+
+    /// Hashes with this key from now on.
+    ///
+    /// # Errors
+    /// It is not one of these.
+    pub fn hash_under(&self, key: &str) -> Result<(), DataKeyError> {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let found = held.keys.iter().position(|known| known.id == key);
+        let hashing = found.ok_or_else(|| DataKeyError::UnknownHashKey { id: key.to_owned() })?;
+        *held = Arc::new(Held { hashing, ..held.as_ref().clone() });
+        Ok(())
+    }
+
+    fn hashing(&self) -> Arc<DataKey> {
+        let held = self.held();
+        held.keys[held.hashing].clone()
+    }
+
+    /// The hash of a NIK.
     pub fn nik_hash(&self, nik: &Nik) -> KeyedHash {
-        self.0[0].hash(b"nik", nik.expose().as_bytes())
+        self.hashing().hash(b"nik", nik.expose().as_bytes())
     }
 
     /// A NIK's hash under every key, newest first: rows seeded before a rotation carry an older one.
     pub fn nik_hashes(&self, nik: &Nik) -> Vec<KeyedHash> {
-        self.0.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
+        self.held().keys.iter().map(|key| key.hash(b"nik", nik.expose().as_bytes())).collect()
     }
 
-    /// The newest key's hash of a number.
+    /// The hash of a number.
     pub fn number_hash(&self, number: &PhoneNumber) -> KeyedHash {
-        self.0[0].hash(b"number", number.expose().as_bytes())
+        self.hashing().hash(b"number", number.expose().as_bytes())
     }
 
-    /// The newest key's hash of a text from outside that may be anything, a NIK among it.
+    /// The hash of a text from outside that may be anything, a NIK among it.
     pub fn text_hash(&self, text: &str) -> KeyedHash {
-        self.0[0].hash(b"text", text.as_bytes())
+        self.hashing().hash(b"text", text.as_bytes())
+    }
+
+    /// The hashes of a NIK and a number of which these are left.
+    pub fn hashes_of(&self, digests: &Digests) -> (Option<KeyedHash>, Option<KeyedHash>) {
+        let key = self.hashing();
+        let hash = |digest: &Option<Digest>| digest.as_ref().map(|digest| key.hash_of(digest));
+        (hash(&digests.nik), hash(&digests.number))
+    }
+
+    /// Seals what hashes are made of.
+    pub fn seal_digests(&self, digests: &Digests) -> Vec<u8> {
+        let absent = [0; 32];
+        let part = |digest: &Option<Digest>| digest.unwrap_or(absent);
+        self.seal(DIGESTS, &[part(&digests.nik), part(&digests.number)].concat())
+    }
+
+    /// Opens what [`seal_digests`](Self::seal_digests) made.
+    pub fn open_digests(&self, sealed: &[u8]) -> Result<Digests, DataKeyError> {
+        let clear = self.open(DIGESTS, sealed)?;
+        let part = |bytes: &[u8]| -> Result<Option<Digest>, DataKeyError> {
+            let digest: Digest = bytes.try_into().map_err(|_| DataKeyError::Broken)?;
+            Ok((digest != [0; 32]).then_some(digest))
+        };
+        let (nik, number) = clear.split_at_checked(32).ok_or(DataKeyError::Broken)?;
+        Ok(Digests { nik: part(nik)?, number: part(number)? })
+    }
+
+    /// Whether a sealed value is of the newest key.
+    pub fn is_sealed_by_newest(&self, sealed: &[u8]) -> bool {
+        let newest = self.newest();
+        let id = newest.as_bytes();
+        sealed
+            .split_first()
+            .is_some_and(|(&bytes, rest)| usize::from(bytes) == id.len() && rest.starts_with(id))
+    }
+
+    /// Whether a hash is of the newest key.
+    pub fn is_of_newest(&self, hash: &KeyedHash) -> bool {
+        hash.key() == self.newest()
     }
 
     /// Seals `clear` for `place` (a row, a column): opened only with the same place.
     /// Layout: length of the key's name, the name, the nonce, the ciphertext with its tag.
     pub fn seal(&self, place: &[u8], clear: &[u8]) -> Vec<u8> {
-        let key = &self.0[0];
+        let key = &self.held().keys[0];
         let nonce = XNonce::from(rand::random::<[u8; NONCE_BYTES]>());
         let sealed = key
             .cipher
@@ -207,12 +351,39 @@ impl DataKeys {
         let (id, rest) = rest.split_at_checked(id_bytes.into()).ok_or(DataKeyError::Broken)?;
         let (nonce, body) = rest.split_at_checked(NONCE_BYTES).ok_or(DataKeyError::Broken)?;
         let id = str::from_utf8(id).map_err(|_| DataKeyError::Broken)?;
-        let key = self.0.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
+        let held = self.held();
+        let key = held.keys.iter().find(|key| key.id == id).ok_or_else(|| DataKeyError::UnknownKey {
             id: id.chars().filter(|c| c.is_ascii_graphic()).collect(),
         })?;
         let nonce = XNonce::try_from(nonce).map_err(|_| DataKeyError::Broken)?;
         key.cipher.decrypt(&nonce, Payload { msg: body, aad: place }).map_err(|_| DataKeyError::Broken)
     }
+}
+
+/// The keys of these lines, newest first.
+fn read(text: &SecretString) -> Result<Vec<Arc<DataKey>>, DataKeyError> {
+    let mut keys: Vec<Arc<DataKey>> = Vec::new();
+    for (index, line) in text.expose_secret().lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let (id, encoded) = line.split_once(':').unwrap_or(("1", line));
+        let bytes = STANDARD.decode(encoded.trim()).map_err(|_| DataKeyError::Line { line: number })?;
+        let secret: [u8; 32] = bytes.try_into().map_err(|_| DataKeyError::Line { line: number })?;
+        if !is_key_id(id) {
+            return Err(DataKeyError::Line { line: number });
+        }
+        if keys.iter().any(|known| known.id == id) {
+            return Err(DataKeyError::Twice { line: number });
+        }
+        keys.push(Arc::new(DataKey::new(id, &secret)));
+    }
+    if keys.is_empty() {
+        return Err(DataKeyError::Empty);
+    }
+    Ok(keys)
 }
 
 impl DataKey {
@@ -231,11 +402,13 @@ impl DataKey {
     }
 
     fn hash(&self, kind: &[u8], value: &[u8]) -> KeyedHash {
+        self.hash_of(&digest(kind, value))
+    }
+
+    fn hash_of(&self, digest: &Digest) -> KeyedHash {
         use std::fmt::Write as _;
         let mut mac = self.hasher.clone();
-        mac.update(kind);
-        mac.update(&[0]);
-        mac.update(value);
+        mac.update(digest);
         let bytes = mac.finalize().into_bytes();
         let mut text = String::with_capacity(self.id.len() + 1 + 2 * HASH_BYTES);
         text.push_str(&self.id);
@@ -300,6 +473,34 @@ mod tests {
         assert_ne!(all[0].short(), all[1].short());
         assert_eq!(all[0].as_str().parse::<KeyedHash>().unwrap(), all[0]);
         assert!("3171234567890001".parse::<KeyedHash>().is_err());
+    }
+
+    #[test]
+    fn other_lines_are_taken_over_unless_the_hashing_key_is_missing() {
+        let nik: Nik = "3171234567890001".parse().unwrap();
+        let held = keys(OLD);
+        let before = held.nik_hash(&nik);
+        held.replace(&SecretString::from(format!("{NEW}\n{OLD}"))).unwrap();
+        assert_eq!((held.newest().as_str(), held.nik_hash(&nik)), ("new", before.clone()));
+        assert!(held.is_sealed_by_newest(&held.seal(b"row", b"clear")));
+        assert!(matches!(held.replace(&SecretString::from(NEW)), Err(DataKeyError::UnknownHashKey { .. })));
+        held.hash_under("new").unwrap();
+        assert_ne!(held.nik_hash(&nik), before);
+        held.replace(&SecretString::from(NEW)).unwrap();
+        assert_eq!(held.nik_hash(&nik).key(), "new");
+    }
+
+    #[test]
+    fn a_hash_can_be_made_of_sealed_digests_alone() {
+        let (nik, number): (Nik, PhoneNumber) =
+            ("3171234567890001".parse().unwrap(), "+6281234567890".parse().unwrap());
+        let old = keys(OLD);
+        let sealed = old.seal_digests(&Digests::of(Some(&nik), Some(&number)));
+        let new = keys(&format!("{NEW}\n{OLD}"));
+        let digests = new.open_digests(&sealed).unwrap();
+        assert_eq!(new.hashes_of(&digests), (Some(new.nik_hash(&nik)), Some(new.number_hash(&number))));
+        let of_nik = old.open_digests(&old.seal_digests(&Digests::of(Some(&nik), None))).unwrap();
+        assert_eq!(old.hashes_of(&of_nik), (Some(old.nik_hash(&nik)), None));
     }
 
     #[test]

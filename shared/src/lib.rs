@@ -20,6 +20,7 @@ pub mod outage;
 pub mod payload;
 pub mod program;
 pub mod queue;
+pub mod rekey;
 pub mod report;
 pub mod retention;
 pub mod retry;

@@ -145,7 +145,7 @@ impl Lookout {
             }
             Finding::Trouble(_) | Finding::Nothing => return Ok(None),
         };
-        tracing::info!(kind, "told of a change of state");
+        tracing::debug!(kind, "told of a change of state");
         let text = format!("{}: {text}", self.job);
         self.ledger.post_notice(&Notice { key: next, kind: kind.to_owned(), text, detail }).await?;
         Ok(None)

@@ -1,6 +1,6 @@
 //! What travels sealed: a row's NIK and number, bound to the run and row they belong to.
 
-use crate::data_key::{DataKeyError, DataKeys};
+use crate::data_key::{DataKeyError, DataKeys, Digests, KeyedHash};
 use crate::domain::{Nik, PhoneNumber};
 use crate::ledger::RowKey;
 
@@ -19,6 +19,20 @@ impl Payload {
         let nik = self.nik.as_ref().map_or("", Nik::expose);
         let number = self.number.as_ref().map_or("", PhoneNumber::expose);
         keys.seal(&row.place(), format!("{nik}\n{number}").as_bytes())
+    }
+
+    /// The hashes of both.
+    pub fn hashes(&self, keys: &DataKeys) -> (Option<KeyedHash>, Option<KeyedHash>) {
+        (
+            self.nik.as_ref().map(|nik| keys.nik_hash(nik)),
+            self.number.as_ref().map(|number| keys.number_hash(number)),
+        )
+    }
+
+    /// What the hashes are made of, sealed; none where there is neither.
+    pub fn digests(&self, keys: &DataKeys) -> Option<Vec<u8>> {
+        let digests = Digests::of(self.nik.as_ref(), self.number.as_ref());
+        digests.is_some().then(|| keys.seal_digests(&digests))
     }
 
     /// Opens what [`seal`](Self::seal) made for the same row.

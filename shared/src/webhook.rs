@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::error_chain;
 use crate::ledger::{Ledger, LedgerError, Notice};
+use crate::secrets::LiveSecret;
 use crate::settings::{BadSettings, HttpSettings, Settings};
 
 const VARIABLE: &str = "ALERT_WEBHOOK_URL";
@@ -39,8 +40,8 @@ const WINDOW: u32 = 20;
 
 /// Where notices are posted.
 pub struct Webhook {
-    client: Client,
-    url: Url,
+    http: HttpSettings,
+    secret: LiveSecret,
 }
 
 /// Why a notice could not be posted. Holds no URL: a webhook's URL is its secret.
@@ -52,6 +53,9 @@ pub enum WebhookError {
     /// An answer other than 2xx.
     #[error("the webhook answered {0}")]
     Refused(u16),
+    /// The secret changed, and not for the better.
+    #[error("the webhook's address cannot be used")]
+    Unusable(#[source] BadSettings),
 }
 
 impl Webhook {
@@ -59,19 +63,26 @@ impl Webhook {
     pub async fn prepare(settings: &Settings) -> Result<Option<Self>, BadSettings> {
         let Some(reference) = &settings.alert_webhook else { return Ok(None) };
         let bad = |error: &dyn std::error::Error| BadSettings::of(VARIABLE, error_chain(error));
-        let text = reference.resolve().await.map_err(|error| bad(&error))?;
-        let url = Url::parse(text.expose_secret().trim()).ok();
-        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url = url.ok_or_else(|| BadSettings::of(VARIABLE, "the secret is not an http or https URL"))?;
-        Ok(Some(Self { client: client(&settings.http, &url, TIMEOUT, VARIABLE)?, url }))
+        let secret = LiveSecret::resolve(reference, VARIABLE).await.map_err(|error| bad(&error))?;
+        client(&settings.http, &address(&secret.last())?, TIMEOUT, VARIABLE)?;
+        Ok(Some(Self { http: settings.http.clone(), secret }))
     }
 
     async fn post(&self, job: &str, notice: &Notice) -> Result<(), WebhookError> {
-        let answer = self.client.post(self.url.clone()).json(&body(&self.url, job, notice)).send().await;
+        // Notices are few: a client for each, and the address may have changed.
+        let url = address(&self.secret.current().await).map_err(WebhookError::Unusable)?;
+        let client = client(&self.http, &url, TIMEOUT, VARIABLE).map_err(WebhookError::Unusable)?;
+        let answer = client.post(url.clone()).json(&body(&url, job, notice)).send().await;
         let answer = answer.map_err(|error| WebhookError::Unreachable(error.without_url()))?;
         let status = answer.status();
         if status.is_success() { Ok(()) } else { Err(WebhookError::Refused(status.as_u16())) }
     }
+}
+
+fn address(secret: &SecretString) -> Result<Url, BadSettings> {
+    let url = Url::parse(secret.expose_secret().trim()).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| BadSettings::of(VARIABLE, "the secret is not an http or https URL"))
 }
 
 /// Slack shows `text` and leaves the rest alone; Google Chat refuses fields that it does not know.

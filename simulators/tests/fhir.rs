@@ -61,6 +61,18 @@ impl Fixture {
 }
 
 #[tokio::test]
+async fn a_search_by_system_alone_counts_whoever_has_an_identifier_of_it() {
+    let fixture = Fixture::start().await;
+    let count = async |query: &str| fixture.get(&format!("Patient?{query}&_count=0")).await.1;
+    let of_system = count(&format!("identifier={NIK_SYSTEM}%7C")).await;
+    let everybody = count("").await;
+    let total = |bundle: &Value| bundle["total"].as_u64().expect("a total");
+    assert!((60..=total(&everybody)).contains(&total(&of_system)), "{of_system}");
+    assert!(of_system.get("entry").is_none(), "nobody is shown");
+    assert_eq!(total(&count("identifier=http%3A%2F%2Fother%7C").await), 0);
+}
+
+#[tokio::test]
 async fn searches_by_get_by_form_and_page_by_page() {
     let fixture = Fixture::start().await;
     let regular = fixture.population.regular();

@@ -8,15 +8,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use shared::backing::Backing;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
+use shared::error_chain;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::metrics::Metrics;
 use shared::queue::{InProcessQueue, Queues};
-use shared::secrets::SecretRef;
+use shared::secrets::{SecretError, SecretRef};
 use shared::settings::{BadSettings, Settings};
 use worker::{Company, Fhir, Worker};
 
 /// Where the database is.
-pub fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
+pub async fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
     if let Some(url) = &settings.amqp_url {
         let scheme = url.split("://").next().unwrap_or_default();
         return Err(BadSettings::of(
@@ -26,7 +27,13 @@ pub fn database_path(settings: &Settings) -> Result<PathBuf, BadSettings> {
             ),
         ));
     }
-    let Some(url) = &settings.database_url else { return Ok(PathBuf::from("nightly-sync.db")) };
+    let Some(given) = &settings.database_url else { return Ok(PathBuf::from("nightly-sync.db")) };
+    let bad = |error: SecretError| BadSettings::of("DATABASE_URL", error_chain(&error));
+    let url = match settings.secrets.reference(given) {
+        Ok(reference) => reference.resolve().await.map_err(bad)?.expose_secret().trim().to_owned(),
+        Err(SecretError::Literal) => given.clone(),
+        Err(error) => return Err(bad(error)),
+    };
     match url.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => {
@@ -56,7 +63,7 @@ pub async fn data_keys(settings: &Settings, database: &Path, make: bool) -> Resu
                 })?;
                 tracing::info!(file = %path.display(), "made a data key; keep a copy of it apart from the database");
             }
-            SecretRef::File(path)
+            SecretRef::file(path)
         }
     };
     DataKeys::resolve(&reference).await

@@ -25,7 +25,7 @@ pub async fn run(output: DoctorOutput) -> Status {
 }
 
 async fn database(subject: Arc<Subject>, findings: Findings) {
-    match database_path(&subject.settings) {
+    match database_path(&subject.settings).await {
         Ok(path) => {
             // A literal DATA_KEY has a line of its own already; the key beside the database is not meant then.
             let own_key = subject.settings.data_key.is_none()

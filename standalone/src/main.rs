@@ -77,11 +77,13 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Ok(telemetry) => telemetry,
         Err(problem) => return refuse([problem]),
     };
+    settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
         Some(Task::Migrate) => migrate(&settings).await,
         Some(Task::Health) => health().await,
         Some(Task::Export(export)) => answer(&settings, &export).await,
+        Some(Task::Rekey { output }) => rekey(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
         None if let Some(to) = &cli.extra.backup => back_up(&settings, to).await,
         Some(Task::Doctor { output }) => examination::run(output).await,
@@ -93,15 +95,22 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
 /// Runs what the flags ask for.
 async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
     let clock = Clock::system();
-    let path = database_path(settings);
+    let path = database_path(settings).await;
     let sources =
         ConfiguredSources::prepare(settings, flags.file.clone(), !flags.resume && !flags.replay_dlq).await;
     let fhir = Fhir::prepare(settings, &clock).await;
     let (webhook, token) = (Webhook::prepare(settings).await, Dashboard::token(settings).await);
-    let (path, sources, fhir, webhook, token) = match (path, sources, fhir, webhook, token) {
-        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook), Ok(token)) => (path, sources, fhir, webhook, token),
-        (path, sources, fhir, webhook, token) => {
-            let problems = [path.err(), sources.err(), fhir.err(), webhook.err(), token.err()];
+    // One that is made is made below.
+    let key = match &settings.data_key {
+        Some(reference) => DataKeys::resolve(reference).await.map(drop),
+        None => Ok(()),
+    };
+    let (path, sources, fhir, webhook, token) = match (path, sources, fhir, webhook, token, key) {
+        (Ok(path), Ok(sources), Ok(fhir), Ok(webhook), Ok(token), Ok(())) => {
+            (path, sources, fhir, webhook, token)
+        }
+        (path, sources, fhir, webhook, token, key) => {
+            let problems = [path.err(), sources.err(), fhir.err(), webhook.err(), token.err(), key.err()];
             return refuse(problems.into_iter().flatten());
         }
     };
@@ -127,6 +136,9 @@ async fn act(settings: &Settings, flags: &RunFlags, serve: bool) -> Status {
         Ok(keys) => Arc::new(keys),
         Err(problem) => return refuse([problem]),
     };
+    if let Some(reference) = &settings.data_key {
+        keys.follow(reference);
+    }
     let niks = producer::hashes(&people, &keys);
     let common = Common::new(ledger, keys.clone(), clock, Tuning::default());
     let (producer, worker) = (common.producer(settings, Arc::new(sources)), common.worker(settings, fhir));
@@ -211,8 +223,8 @@ async fn leave_word(path: &Path, clock: &Clock, settings: &Settings, flags: &Run
 }
 
 /// The database, which must be there.
-fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
-    let path = database_path(settings)?;
+async fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
+    let path = database_path(settings).await?;
     if path.exists() {
         return Ok(path);
     }
@@ -222,7 +234,7 @@ fn existing(settings: &Settings) -> Result<PathBuf, BadSettings> {
 
 /// Copies the database.
 async fn back_up(settings: &Settings, to: &Path) -> Status {
-    let path = match existing(settings) {
+    let path = match existing(settings).await {
         Ok(path) => path,
         Err(problem) => return refuse([problem]),
     };
@@ -238,7 +250,7 @@ async fn back_up(settings: &Settings, to: &Path) -> Status {
 
 /// Brings the tables up to date.
 async fn migrate(settings: &Settings) -> Status {
-    let path = match existing(settings) {
+    let path = match existing(settings).await {
         Ok(path) => path,
         Err(problem) => return refuse([problem]),
     };
@@ -251,7 +263,7 @@ async fn migrate(settings: &Settings) -> Status {
 /// Deletes what is old.
 async fn prune(settings: &Settings, output: Output) -> Status {
     let clock = Clock::system();
-    let path = match existing(settings) {
+    let path = match existing(settings).await {
         Ok(path) => path,
         Err(problem) => return refuse([problem]),
     };
@@ -261,10 +273,28 @@ async fn prune(settings: &Settings, output: Output) -> Status {
     }
 }
 
+/// Changes the data key.
+async fn rekey(settings: &Settings, output: Output) -> Status {
+    let clock = Clock::system();
+    let prepared = async {
+        let path = existing(settings).await?;
+        let keys = data_keys(settings, &path, false).await?;
+        Ok::<_, BadSettings>((path, Arc::new(keys)))
+    };
+    let (path, keys) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(problem) => return refuse([problem]),
+    };
+    match open(&path, &clock).await {
+        Ok(ledger) => program::rekey(Arc::new(ledger), keys, &clock, output).await,
+        Err(status) => status,
+    }
+}
+
 /// The ledger to look at, and the keys of what is sealed in it.
 async fn looked_at(settings: &Settings) -> Result<(PathBuf, SqliteLedger, DataKeys), Status> {
     let prepared = async {
-        let path = existing(settings)?;
+        let path = existing(settings).await?;
         let keys = data_keys(settings, &path, false).await?;
         Ok::<_, BadSettings>((path, keys))
     };

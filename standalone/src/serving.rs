@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dashboard::{Dashboard, Serving};
-use secrecy::SecretString;
 use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::ledger::LedgerView as _;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::metrics::{Page, Served, Watched};
+use shared::secrets::LiveSecret;
 use shared::settings::{BadSettings, Settings};
 use shared::signals::{Signal, Signals};
 use shared::status::{Status, fail, refuse};
@@ -21,7 +21,7 @@ pub async fn open(
     settings: &Settings,
     path: PathBuf,
     keys: Arc<DataKeys>,
-    token: Option<SecretString>,
+    token: Option<LiveSecret>,
     acting: Acting,
     signals: &Signals,
 ) -> Result<Serving, BadSettings> {
@@ -34,7 +34,7 @@ pub async fn open(
 
 /// Serves the page until it is stopped, and runs nothing by itself.
 pub async fn alone(settings: &Settings) -> Status {
-    let (path, token) = match (database_path(settings), Dashboard::token(settings).await) {
+    let (path, token) = match (database_path(settings).await, Dashboard::token(settings).await) {
         (Ok(path), Ok(token)) => (path, token),
         (path, token) => return refuse(path.err().into_iter().chain(token.err())),
     };

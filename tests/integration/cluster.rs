@@ -17,6 +17,7 @@ pub(crate) mod ordinary;
 mod paused;
 mod personal_data;
 mod queues;
+mod rekeyed;
 mod restarts;
 mod starts;
 mod stopped;

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use shared::clock::Clock;
 use simulators::{DemoNight, NightOptions, SheetCell, SheetsFailure};
 use tests::process::{API_KEY, Site, binary, in_repository};
 use tokio::process::Command;
@@ -153,7 +153,7 @@ impl Machine {
 }
 
 fn today() -> Date {
-    TimeZone::get("Asia/Jakarta").expect("a zone").to_datetime(Timestamp::now()).date()
+    TimeZone::get("Asia/Jakarta").expect("a zone").to_datetime(Clock::system().now()).date()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,5 +7,6 @@ mod docs;
 mod first_night;
 mod night;
 mod process;
+mod secrets;
 mod traces;
 mod watching;

@@ -16,6 +16,7 @@ mod metrics;
 mod notices;
 mod personal_data;
 mod refused;
+mod rekeyed;
 mod replays;
 mod reports;
 mod retention;

@@ -5,6 +5,8 @@ pub mod browser;
 pub mod collector;
 pub mod conformance;
 pub mod examples;
+#[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
+pub mod managers;
 pub mod night;
 pub mod process;
 pub mod services;

@@ -6,7 +6,8 @@ use std::sync::{PoisonError, RwLock};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::error_chain;
-use shared::secrets::{SecretError, SecretRef};
+use shared::secrets::SecretRef;
+use shared::settings::BadSettings;
 use tokio::sync::Mutex;
 
 use crate::fhir::{Credential, FhirClient};
@@ -31,6 +32,8 @@ pub struct Credentials {
     token: RwLock<Option<Token>>,
     /// Fetches of a token that ended: who waited for one shares its end.
     fetches: AtomicU64,
+    /// Of the secrets, when these were resolved.
+    resolved_at: AtomicU64,
 }
 
 struct Held {
@@ -44,10 +47,12 @@ impl Credentials {
     pub async fn resolve(
         sources: Vec<CredentialSource>,
         tokens: Option<TokenSource>,
-    ) -> Result<(Self, Vec<Credential>), SecretError> {
+    ) -> Result<(Self, Vec<Credential>), BadSettings> {
+        let resolved_at = AtomicU64::new(generation(&sources));
         let mut known = Vec::with_capacity(sources.len());
         for source in &sources {
-            known.push(source.secret.resolve().await?);
+            let bad = |error| BadSettings::of(source.variable, error_chain(&error));
+            known.push(source.secret.resolve().await.map_err(bad)?);
         }
         let credentials =
             sources.iter().zip(&known).map(|(source, secret)| (source.kind)(secret.clone())).collect();
@@ -57,6 +62,7 @@ impl Credentials {
             held: Mutex::new(Held { known, tokens, last_failure: None }),
             token: RwLock::new(None),
             fetches: AtomicU64::new(0),
+            resolved_at,
         };
         Ok((resolved, credentials))
     }
@@ -72,6 +78,16 @@ impl Credentials {
     /// # Errors
     /// There is none to be had.
     pub async fn ready(&self, client: &FhirClient) -> Result<(), NoToken> {
+        let generation = generation(&self.sources);
+        if self.resolved_at.swap(generation, Ordering::Relaxed) != generation {
+            // By somebody who hung up, not refused: whoever meets the old ones meanwhile is let in with them.
+            let mut held = self.held.lock().await;
+            if self.resolve_again(&mut held, client, false).await {
+                tracing::info!(
+                    "the secrets of the FHIR server's credentials had changed, going on with the new ones"
+                );
+            }
+        }
         if self.is_fresh() {
             return Ok(());
         }
@@ -104,9 +120,28 @@ impl Credentials {
         if client.credential_generation() != generation {
             return Ok(true);
         }
+        let mut renewed = self.resolve_again(&mut held, client, true).await;
+        if renewed {
+            tracing::info!(
+                "the FHIR server refused the credentials; their secret had changed, going on with the new one"
+            );
+        }
+        if self.gets_tokens {
+            self.fetch(&mut held, client, before).await?;
+            renewed = true;
+        }
+        Ok(renewed)
+    }
+
+    /// Puts secrets that changed in use. True: at least one had.
+    async fn resolve_again(&self, held: &mut Held, client: &FhirClient, refused: bool) -> bool {
         let mut renewed = false;
         for (source, known) in self.sources.iter().zip(held.known.iter_mut()) {
-            match source.secret.resolve().await {
+            let resolved = match refused {
+                true => source.secret.resolve_anew().await,
+                false => source.secret.resolve().await,
+            };
+            match resolved {
                 Ok(fresh) if fresh.expose_secret() != known.expose_secret() => {
                     match client.replace_credential((source.kind)(fresh.clone())) {
                         Ok(_) => {
@@ -119,22 +154,17 @@ impl Credentials {
                     }
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(
-                    error = error_chain(&error),
-                    "a refused credential cannot be resolved again"
-                ),
+                Err(error) => {
+                    let variable = source.variable;
+                    tracing::warn!(
+                        variable,
+                        error = error_chain(&error),
+                        "a credential cannot be resolved again"
+                    );
+                }
             }
         }
-        if renewed {
-            tracing::info!(
-                "the FHIR server refused the credentials; their secret had changed, going on with the new one"
-            );
-        }
-        if self.gets_tokens {
-            self.fetch(&mut held, client, before).await?;
-            renewed = true;
-        }
-        Ok(renewed)
+        renewed
     }
 
     fn is_fresh(&self) -> bool {
@@ -172,4 +202,8 @@ impl Credentials {
             }
         }
     }
+}
+
+fn generation(sources: &[CredentialSource]) -> u64 {
+    sources.first().map_or(0, |source| source.secret.generation())
 }

@@ -190,7 +190,12 @@ fn of_statement(statement: &Value, fhir: &FhirSettings, findings: &Findings) {
     let batches = servers(statement).any(|rest| has_code(&rest["interaction"], "batch"));
     if fhir.batch == FhirBatch::On && !batches {
         findings.wrong("fhir.batch", "FHIR_BATCH=on, and it declares no batches; set FHIR_BATCH=off");
-    } else if fhir.batch != FhirBatch::Off {
+    } else if fhir.batch == FhirBatch::Off {
+        if batches {
+            findings
+                .ok("fhir.batch", "it declares batches, which are faster; FHIR_BATCH=auto would use them");
+        }
+    } else {
         findings.ok(
             "fhir.batch",
             if batches { "it declares batches" } else { "it declares none, so none are sent" },
@@ -227,5 +232,64 @@ async fn of_system(client: &FhirClient, fhir: &FhirSettings, findings: &Findings
         Ok(None) => findings
             .skipped(CHECK, format!("it does not tell how many Patients have an identifier of {system}")),
         Err(failure) => findings.skipped(CHECK, format!("it does not tell ({})", error_chain(&failure))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::doctor::Verdict;
+    use shared::settings::Settings;
+
+    use super::*;
+
+    /// What is found wrong with a statement, under these settings; `change` spoils one that is well.
+    fn wrong(settings: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> Vec<String> {
+        let lookup =
+            |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+        let settings = Settings::read(&lookup).expect("settings that can be read");
+        let mut statement = json!({
+            "resourceType": "CapabilityStatement",
+            "fhirVersion": "4.0.1",
+            "patchFormat": ["application/json-patch+json"],
+            "rest": [{
+                "mode": "server",
+                "interaction": [{ "code": "batch" }],
+                "resource": [{
+                    "type": "Patient",
+                    "versioning": "versioned",
+                    "interaction": [{ "code": "read" }, { "code": "update" }, { "code": "patch" }],
+                }],
+            }],
+        });
+        change(&mut statement);
+        let findings = Findings::default();
+        of_statement(&statement, &settings.fhir, &findings);
+        let found = findings.take().into_iter().filter(|found| found.verdict == Verdict::Wrong);
+        found.map(|found| found.check).collect()
+    }
+
+    #[test]
+    fn a_statement_that_does_not_do_is_found_by_what_is_wrong_with_it() {
+        let patient = "/rest/0/resource/0";
+        let set = |pointer: String, value: Value| {
+            move |statement: &mut Value| *statement.pointer_mut(&pointer).expect("a part of it") = value
+        };
+        let none: Vec<String> = Vec::new();
+        assert_eq!(wrong(&[], |_| {}), none);
+        assert_eq!(wrong(&[("FHIR_WRITE", "patch"), ("FHIR_BATCH", "on")], |_| {}), none);
+        let capabilities = ["fhir.capabilities"];
+        assert_eq!(wrong(&[], |statement| *statement = json!({ "name": "a web shop" })), capabilities);
+        assert_eq!(wrong(&[], set("/fhirVersion".into(), json!("3.0.2"))), capabilities, "STU3");
+        assert_eq!(wrong(&[], set("/fhirVersion".into(), json!("5.0.0"))), capabilities, "R5");
+        assert_eq!(wrong(&[], set(format!("{patient}/type"), json!("Person"))), capabilities);
+        assert_eq!(wrong(&[], set("/rest/0/mode".into(), json!("client"))), capabilities);
+        let update = ["fhir.update"];
+        assert_eq!(wrong(&[], set(format!("{patient}/interaction"), json!([{ "code": "read" }]))), update);
+        assert_eq!(wrong(&[], set(format!("{patient}/versioning"), json!("no-version"))), update);
+        let by_patch = [("FHIR_WRITE", "patch")];
+        assert_eq!(wrong(&by_patch, set("/patchFormat".into(), json!(["application/fhir+json"]))), update);
+        let batch = [("FHIR_BATCH", "on")];
+        assert_eq!(wrong(&batch, set("/rest/0/interaction".into(), json!([]))), ["fhir.batch"]);
     }
 }

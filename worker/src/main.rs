@@ -59,6 +59,7 @@ async fn run() -> Status {
         Ok(telemetry) => telemetry,
         Err(problem) => return refuse([problem]),
     };
+    settings.secrets.forget_on_hangup();
     let clock = Clock::system();
     let (cluster, fhir) = (Cluster::prepare(&settings).await, Fhir::prepare(&settings, &clock).await);
     let (cluster, fhir, webhook) = match (cluster, fhir, Webhook::prepare(&settings).await) {

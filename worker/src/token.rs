@@ -129,7 +129,7 @@ impl TokenSource {
             Err(NoToken::InvalidClient) => NoToken::InvalidClient,
             other => return other,
         };
-        match self.terms.client_secret.resolve().await {
+        match self.terms.client_secret.resolve_anew().await {
             Ok(fresh) if fresh.expose_secret() != self.secret.expose_secret() => {
                 self.secret = fresh;
                 let token = self.fetch_either_way().await?;

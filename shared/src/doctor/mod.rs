@@ -24,8 +24,9 @@ use std::future::Future;
 use std::io::Write as _;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
 
 use crate::status::{Status, fail};
 
@@ -33,7 +34,7 @@ pub use finding::{Finding, Findings, Verdict};
 pub use subject::Subject;
 
 /// What one side may take in all. Each of its questions has a shorter bound of its own.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// What one question to another side may take.
 pub const ANSWER: Duration = Duration::from_secs(8);
@@ -43,6 +44,7 @@ pub struct Side {
     name: &'static str,
     findings: Findings,
     examination: JoinHandle<()>,
+    ends: Instant,
 }
 
 impl Side {
@@ -52,16 +54,20 @@ impl Side {
         F: Future<Output = ()> + Send + 'static,
     {
         let findings = Findings::default();
-        Self { name, examination: tokio::spawn(examine(findings.clone())), findings }
+        let examination = examine(findings.clone());
+        // On a thread of its own: a file that never ends (a pipe, a share that is away) must not stop the clock by
+        // which the others are bounded.
+        let runtime = Handle::current();
+        let examination = spawn_blocking(move || runtime.block_on(examination));
+        Self { name, findings, examination, ends: Instant::now() + LONGEST }
     }
 
     async fn end(mut self) -> Vec<Finding> {
-        match timeout(LONGEST, &mut self.examination).await {
+        match timeout_at(self.ends, &mut self.examination).await {
             Ok(Ok(())) => {}
             // Its message is on standard error already.
             Ok(Err(_)) => self.findings.wrong(self.name, "the check itself failed; please report this"),
             Err(_) => {
-                self.examination.abort();
                 let problem =
                     format!("no answer within {} s; see that it is up and reachable", LONGEST.as_secs());
                 self.findings.wrong(self.name, problem);
@@ -82,19 +88,24 @@ pub async fn tell(sides: Vec<Side>, json: bool) -> Status {
             findings.iter().any(|told| told.check == found.check && told.verdict == Verdict::Wrong)
         };
         let news: Vec<_> = of_side.into_iter().filter(|found| !is_told(found)).collect();
+        // As each is known: the next may take its time.
+        if let Err(error) = print(&news, json) {
+            return fail(&error);
+        }
         findings.extend(news);
-    }
-    let mut text = String::new();
-    for finding in &findings {
-        text.push_str(&if json { finding.json() } else { finding.to_string() });
-        text.push('\n');
-    }
-    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
-        return fail(&error);
     }
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         Status::Stopped
     } else {
         Status::Done
     }
+}
+
+fn print(findings: &[Finding], json: bool) -> std::io::Result<()> {
+    let mut text = String::new();
+    for finding in findings {
+        text.push_str(&if json { finding.json() } else { finding.to_string() });
+        text.push('\n');
+    }
+    std::io::stdout().write_all(text.as_bytes())
 }

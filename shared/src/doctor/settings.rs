@@ -65,7 +65,7 @@ fn secrets(settings: &Settings) -> [(&'static str, &Option<SecretRef>); 8] {
 /// A word on a file that others can read too. Orchestrators mount secrets so by default, hence no more than a word.
 fn exposure(secret: &SecretRef) -> &'static str {
     use std::os::unix::fs::PermissionsExt as _;
-    let SecretRef::File(path) = secret else { return "" };
+    let Some(path) = secret.as_file() else { return "" };
     match std::fs::metadata(path) {
         Ok(file) if file.permissions().mode() & 0o077 != 0 => {
             ", by others on this machine too (chmod 600 keeps them out)"

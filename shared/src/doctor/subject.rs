@@ -31,7 +31,7 @@ impl Subject {
             let is_meant = |name: &&str| {
                 if name.ends_with('_') { error.variable.starts_with(*name) } else { error.variable == *name }
             };
-            variables.iter().any(|name| is_meant(&name))
+            variables.iter().any(is_meant)
         };
         let wrong: Vec<_> = self.errors.iter().filter(needs).map(|error| error.variable).collect();
         if wrong.is_empty() {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::RunId;
+
 /// A ledger's failure. Never quotes a row.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -52,6 +54,23 @@ pub enum LedgerError {
     Silent {
         /// What it had.
         within: Duration,
+    },
+    /// The data key is being changed.
+    #[error("the data key is being changed; no run can be opened or replayed before that is done")]
+    Rekeying,
+    /// The ledger's hashes are of another key than ours would be.
+    #[error("the ledger's hashes are made with key '{theirs}', and ours would be with '{ours}'; start again")]
+    OtherKey {
+        /// The ledger's.
+        theirs: String,
+        /// This process's.
+        ours: String,
+    },
+    /// The data key cannot be changed now.
+    #[error("run {run} is not finished; finish it first, by --resume or by running its date again")]
+    Unfinished {
+        /// Which run.
+        run: RunId,
     },
     /// Something stored cannot be understood: another version wrote it, or it was edited by hand.
     #[error("the ledger holds a {what} that this version does not understand")]

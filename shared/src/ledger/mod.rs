@@ -7,7 +7,7 @@
 //!
 //! | | SQLite | Postgres |
 //! | --- | --- | --- |
-//! | processes that act at once | one, held by an OS file lock | any number |
+//! | processes that act at once | one, held by an OS file lock; others may leave it a notice | any number |
 //! | clock of leases | this process's [`Clock`](crate::clock::Clock) | the database's |
 //! | leases of a dead process | void at the next open, the lock proves the death | void when they run out |
 //!
@@ -15,6 +15,7 @@
 
 mod crashes;
 mod error;
+mod keys;
 mod outbox;
 mod pages;
 #[cfg(feature = "postgres")]
@@ -33,6 +34,7 @@ use jiff::Timestamp;
 
 pub use crashes::{CRASHES_ALONE, CRASHES_IN_COMPANY};
 pub use error::LedgerError;
+pub use keys::{Held, HeldKind, KeyState, LedgerKeys};
 pub use outbox::{KeptNotice, Notice, StrayMessage, StrayView};
 pub use pages::{
     Attempt, DeadLetterFilter, DeadLetterGroup, Ending, Exchange, Generation, Handled, IntentView,
@@ -58,7 +60,7 @@ use crate::domain::RunDate;
 
 /// The acting side.
 #[async_trait]
-pub trait Ledger: LedgerView + LedgerPages + LedgerSamples {
+pub trait Ledger: LedgerView + LedgerPages + LedgerSamples + LedgerKeys {
     // The run lock and the run's life.
 
     /// Takes the lock of a job and date, or tells until when another holds it. A lease that ran out is taken

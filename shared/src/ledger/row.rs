@@ -62,6 +62,8 @@ pub struct SeedRow {
     pub number: Option<KeyedHash>,
     /// NIK and number, sealed; see [`crate::payload`].
     pub sealed: Vec<u8>,
+    /// What the hashes are made of, sealed.
+    pub digests: Option<Vec<u8>>,
     /// What is odd about it.
     pub warnings: Vec<Warning>,
 }

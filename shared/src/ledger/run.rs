@@ -92,6 +92,8 @@ pub struct NewRun {
     pub source: String,
     /// Who started it: OS user and host.
     pub started_by: String,
+    /// The name of the key that its persons will be hashed with; refused where the ledger's hashes are of another.
+    pub hashes: String,
 }
 
 /// A run as the ledger has it.

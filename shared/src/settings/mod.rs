@@ -5,6 +5,7 @@
 mod dashboard;
 mod fhir;
 mod reader;
+mod secrets;
 mod traces;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use jiff::tz::TimeZone;
 
 use crate::domain::DateOrder;
 use crate::domain::spelled;
-use crate::secrets::SecretRef;
+use crate::secrets::{SecretRef, Secrets};
 use reader::{Reader, duration, http_url};
 
 pub use dashboard::{DashboardSettings, Network};
@@ -95,6 +96,8 @@ pub struct Settings {
     pub fhir: FhirSettings,
     /// CA and proxies.
     pub http: HttpSettings,
+    /// What the references among these are read with.
+    pub secrets: Secrets,
     /// `DATABASE_URL`, as given.
     pub database_url: Option<String>,
     /// `AMQP_URL`, as given.
@@ -140,14 +143,19 @@ impl Settings {
     /// The same where a setting that cannot be used has its default: to look at the others all the same.
     pub fn read_what_can_be(lookup: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<SettingError>) {
         let mut reader = Reader::new(lookup);
+        let http = HttpSettings {
+            ca_file: reader.text("CA_FILE").map(PathBuf::from),
+            https_proxy: reader.text("HTTPS_PROXY"),
+            no_proxy: reader.text("NO_PROXY"),
+        };
+        let secrets = secrets::read(&mut reader, &http);
+        // Every reference that is read from here on is read with these.
+        reader.secrets = secrets.clone();
         let settings = Self {
             sheet: read_sheet(&mut reader),
             fhir: fhir::read(&mut reader),
-            http: HttpSettings {
-                ca_file: reader.text("CA_FILE").map(PathBuf::from),
-                https_proxy: reader.text("HTTPS_PROXY"),
-                no_proxy: reader.text("NO_PROXY"),
-            },
+            http,
+            secrets,
             database_url: reader.text("DATABASE_URL"),
             amqp_url: reader.text("AMQP_URL"),
             amqp_identity: read_identity(&mut reader),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::secrets::{SecretError, SecretRef};
+use crate::secrets::{SecretError, SecretRef, Secrets};
 
 /// One setting that cannot be used: which, what was found, what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +25,13 @@ impl fmt::Display for SettingError {
 pub(super) struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub(super) errors: Vec<SettingError>,
+    /// What references are read with.
+    pub(super) secrets: Secrets,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, errors: Vec::new() }
+        Self { lookup, errors: Vec::new(), secrets: Secrets::default() }
     }
 
     /// The value as text; a blank one counts as not set.
@@ -61,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn secret(&mut self, variable: &'static str) -> Option<SecretRef> {
-        match self.text(variable)?.parse::<SecretRef>() {
+        match self.secrets.reference(&self.text(variable)?) {
             Ok(reference) => Some(reference),
             // The value is not quoted: it may be the secret.
             Err(error @ SecretError::Literal) => {

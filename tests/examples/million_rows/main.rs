@@ -113,6 +113,7 @@ async fn runs(ledger: &dyn Ledger, clock: &Clock) -> Result<RunId, LedgerError> 
             selection: Selection::default(),
             source: "file".into(),
             started_by: "measure".into(),
+            hashes: "1".into(),
         };
         let run = ledger.open_run(&fence, run).await?;
         last = Some(run.id);

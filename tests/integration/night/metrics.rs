@@ -47,7 +47,7 @@ async fn a_scrape_after_the_night_agrees_with_the_report_and_names_nobody() {
     let retention = Retention::new(process.common.backing.ledger.clone(), &process.settings, "here".into());
     retention.prune("a test").await.expect("a ledger").expect("nobody else prunes");
     let order = whole();
-    let ended = process.night(DATE, &order).await.expect("a night");
+    let ended = Box::pin(process.night(DATE, &order)).await.expect("a night");
     let report = &ended.reports[0];
     let scrape = tests::night::until(
         "the closed night to be seen",

@@ -168,7 +168,7 @@ async fn two_workers_and_an_editor_of_the_same_patients_lose_nothing_of_the_edit
         let nights = async {
             for which in 0..8 {
                 scene.type_everybody(0..PEOPLE, which);
-                process.night(DATE, &order).await.expect("a night");
+                Box::pin(process.night(DATE, &order)).await.expect("a night");
             }
             over.set(true);
         };

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use simulators::{
     DemoNight, FaultPlan, FhirOptions, Latency, NightOptions, Operation, SheetCell, SheetsFailure,
-    SimulatorsConfig, StatusFault,
+    SimulatorsConfig, StatusFault, Webhook,
 };
-use tests::process::{API_KEY, DATE, Diagnosis, Site, run_id};
+use tests::process::{API_KEY, DATE, Diagnosis, Sign, Site, run_id};
 
 const LITERAL: &str = "hunter2-hunter2-hunter2";
 
@@ -74,6 +74,8 @@ const MISTAKES: &[Mistake] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_setting_that_is_wrong_is_found_by_name_and_nothing_else_is() {
     let mut site = Site::of(&small_night()).await;
+    let webhook = Webhook::start().await.expect("a webhook");
+    site.set("ALERT_WEBHOOK_URL", format!("file:{}", site.file("webhook", webhook.url()).display()));
     diagnose(&site).await.expect_well();
     for (variable, value, check, says) in MISTAKES {
         let usual = site.setting(variable);
@@ -82,7 +84,7 @@ async fn each_setting_that_is_wrong_is_found_by_name_and_nothing_else_is() {
         site.assign(variable, usual);
     }
     assert!(site.files().is_empty(), "nothing is made: {:?}", site.files());
-    assert_eq!(site.simulators.snapshot().writes, 0);
+    assert_eq!((site.simulators.snapshot().writes, webhook.taken().len()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -262,6 +264,18 @@ async fn what_is_wrong_with_the_database_and_the_addresses_is_found_by_name_and_
     site.assign("METRICS_ADDR", usual.0);
     site.assign("DASHBOARD_ADDR", usual.1);
 
+    // Those of one that runs are its own.
+    let (metrics, page) = (free_address(), free_address());
+    site.set("METRICS_ADDR", metrics);
+    site.set("DASHBOARD_ADDR", page);
+    let mut serving = site.start(&["--serve"]);
+    serving.until_logged("serving the page").await;
+    let beside = diagnose(&site).await;
+    beside.expect_well();
+    assert_eq!(beside.lines.iter().filter(|line| line.2.contains("that runs now")).count(), 2, "{beside:?}");
+    serving.signal(Sign::Terminate);
+    serving.end().await.expect(143);
+
     let report = site.night().await.object();
     let before = std::fs::read(site.work().join("nightly-sync.db")).expect("a database");
     let names = site.files();
@@ -300,6 +314,11 @@ async fn what_is_wrong_with_the_database_and_the_addresses_is_found_by_name_and_
     diagnose(&site).await.expect_wrong("no database", "database.tables", &["restore"]);
 }
 
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_side_that_never_answers_holds_up_nothing_but_itself() {
     let mut site = Site::of(&small_night()).await;
@@ -321,8 +340,19 @@ async fn a_side_that_never_answers_holds_up_nothing_but_itself() {
     site.set("GOOGLE_CREDENTIALS", format!("file:{}", file.display()));
     let begun = std::time::Instant::now();
     let diagnosis = diagnose(&site).await;
-    assert!(begun.elapsed() < Duration::from_secs(35), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!((diagnosis.status, diagnosis.those("wrong")), (Some(5), vec!["sheet.reach", "fhir.reach"]));
+    assert!(diagnosis.those("ok").contains(&"database.folder"));
+
+    // A file that never ends, too: it holds up a whole thread.
+    let pipe = site.work().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo works");
+    site.set("CA_FILE", pipe.display().to_string());
+    let begun = std::time::Instant::now();
+    let diagnosis = diagnose(&site).await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!((diagnosis.status, diagnosis.those("wrong")), (Some(5), vec!["sheet", "fhir.reach"]));
     assert!(diagnosis.those("ok").contains(&"database.folder"));
     held.abort();
 }

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use shared::data_key::KeyedHash;
 use shared::domain::RunDate;
 use shared::ledger::{
-    Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView, DueTerms,
-    Expiring, Fence, Gate, Handled, Intent, KeptNotice, Ledger, LedgerError, LedgerPages, LedgerSamples,
-    LedgerView, LimiterSample, LockAttempt, NewRun, NotedAct, Notice, Order, Page, Progress, PruneTerms,
-    Pruned, Record, Recorded, Replay, ReplayView, RowFilter, RowHistory, RowKey, RowMessage, RowView, Run,
-    RunId, RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot, Standing, StrayMessage, StrayView,
-    Tally, Window,
+    self, Act, Burial, Claim, ClaimRequest, Closing, DeadLetterFilter, DeadLetterGroup, DeadLetterView,
+    DueTerms, Expiring, Fence, Gate, Handled, HeldKind, Intent, KeptNotice, KeyState, Ledger, LedgerError,
+    LedgerKeys, LedgerPages, LedgerSamples, LedgerView, LimiterSample, LockAttempt, NewRun, NotedAct, Notice,
+    Order, Page, Progress, PruneTerms, Pruned, Record, Recorded, Replay, ReplayView, RowFilter, RowHistory,
+    RowKey, RowMessage, RowView, Run, RunId, RunSummary, Sample, SamplePoint, Seeded, ShutGate, Snapshot,
+    Standing, StrayMessage, StrayView, Tally, Window,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -201,6 +201,15 @@ passed_on!(LedgerPages {
     dead_letter_page(filter: &DeadLetterFilter, page: Page<i64>, limit: u32) -> Vec<DeadLetterView>;
     replays(since: Timestamp, limit: u32) -> Vec<ReplayView>;
     acts(run: Option<RunId>, page: Page<i64>, limit: u32) -> Vec<NotedAct>;
+});
+
+passed_on!(LedgerKeys {
+    key_state() -> Option<KeyState>;
+    begin_rekey(to: &str) -> ();
+    held(kind: HeldKind, after: Option<&ledger::Held>, limit: u32) -> Vec<ledger::Held>;
+    held_of(nik: &KeyedHash) -> Option<ledger::Held>;
+    replace_held(changes: Vec<(ledger::Held, ledger::Held)>) -> ();
+    end_rekey(to: &str) -> bool;
 });
 
 passed_on!(LedgerSamples {

@@ -14,10 +14,10 @@ pub const PYTHON: &str = ".venv/bin/python";
 /// It is not built.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
-    // A test is target/PROFILE/deps/integration-HASH, a program of this crate target/PROFILE/NAME.
+    // A test is target/PROFILE/deps/integration-HASH, an example target/PROFILE/examples/NAME, a program of this crate target/PROFILE/NAME.
     let mut profile = test.parent().expect("a program is in a folder");
-    if profile.ends_with("deps") {
-        profile = profile.parent().expect("cargo puts tests two folders deep");
+    if profile.ends_with("deps") || profile.ends_with("examples") {
+        profile = profile.parent().expect("cargo puts tests and examples two folders deep");
     }
     let path = profile.join(name);
     assert!(path.is_file(), "{} is missing; run first: cargo build --workspace --bins", path.display());

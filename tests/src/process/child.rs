@@ -26,6 +26,8 @@ pub enum Sign {
     Terminate,
     /// SIGSTOP: it stands still, and holds what it has.
     Stop,
+    /// SIGHUP: what is kept elsewhere has changed.
+    HangUp,
 }
 
 /// A program that runs; killed when dropped.
@@ -80,6 +82,7 @@ impl Running {
             Sign::Interrupt => "-INT",
             Sign::Terminate => "-TERM",
             Sign::Stop => "-STOP",
+            Sign::HangUp => "-HUP",
         };
         let sent = std::process::Command::new("kill").arg(name).arg(self.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill {name} works");

@@ -34,9 +34,18 @@ impl Pages {
 
     /// Of a program, as its log tells.
     pub async fn of(running: &mut Running) -> Self {
-        running.until_logged("serving metrics").await;
+        Self::named_by(running, "serving metrics").await
+    }
+
+    /// Of the dashboard in a program, likewise.
+    pub async fn dashboard_of(running: &mut Running) -> Self {
+        Self::named_by(running, "serving the page").await
+    }
+
+    async fn named_by(running: &mut Running, message: &str) -> Self {
+        running.until_logged(message).await;
         let log = running.stderr();
-        let line = log.lines().find(|line| line.contains("serving metrics")).expect("it was logged");
+        let line = log.lines().find(|line| line.contains(message)).expect("it was logged");
         let line: Value = serde_json::from_str(line).expect("a log off a terminal is JSON");
         Self::at(line["address"].as_str().expect("an address").parse().expect("an address"))
     }

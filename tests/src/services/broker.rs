@@ -210,6 +210,8 @@ fn environment(folder: &Path, ports: Ports) -> Vec<(&'static str, String)> {
         ("RABBITMQ_MNESIA_BASE", within("data")),
         ("RABBITMQ_LOG_BASE", within("log")),
         ("RABBITMQ_PID_FILE", within("pid")),
+        // Else it is written where the tests run.
+        ("ERL_CRASH_DUMP", within("erl_crash.dump")),
         ("RABBITMQ_CONFIG_FILE", within("rabbitmq.conf")),
         ("RABBITMQ_ADVANCED_CONFIG_FILE", within("advanced.config")),
         ("RABBITMQ_CONF_ENV_FILE", within("none")),

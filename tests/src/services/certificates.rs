@@ -12,6 +12,7 @@ pub struct Certificates {
     pub server: (String, String),
     /// A client's certificate and key.
     pub client: (String, String),
+    issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certificates {
@@ -25,14 +26,16 @@ impl Certificates {
         params.distinguished_name.push(DnType::CommonName, "a private CA");
         let key = KeyPair::generate().expect("a key can be made");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a CA can sign itself");
-        let issue = |name: &str| {
-            let key = KeyPair::generate().expect("a key can be made");
-            let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a good name");
-            params.distinguished_name.push(DnType::CommonName, name);
-            let certificate = params.signed_by(&key, &issuer).expect("a CA can sign");
-            (certificate.pem(), key.serialize_pem())
-        };
-        Self { root: issuer.pem(), server: issue("localhost"), client: issue("nightly-sync") }
+        let (server, client) = (issue(&issuer, "localhost"), issue(&issuer, "nightly-sync"));
+        Self { root: issuer.pem(), server, client, issuer }
+    }
+
+    /// A certificate and key for a host of this name.
+    ///
+    /// # Panics
+    /// It is no name.
+    pub fn of_host(&self, name: &str) -> (String, String) {
+        issue(&self.issuer, name)
     }
 
     /// Writes what a server reads: `ca.pem`, `server.pem`, `server-key.pem`.
@@ -46,4 +49,12 @@ impl Certificates {
             std::fs::write(folder.join(name), text).expect("a certificate can be written");
         }
     }
+}
+
+fn issue(issuer: &CertifiedIssuer<'static, KeyPair>, name: &str) -> (String, String) {
+    let key = KeyPair::generate().expect("a key can be made");
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a good name");
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = params.signed_by(&key, issuer).expect("a CA can sign");
+    (certificate.pem(), key.serialize_pem())
 }

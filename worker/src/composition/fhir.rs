@@ -45,13 +45,7 @@ impl Fhir {
             }
             None => None,
         };
-        let (credentials, resolved) =
-            Credentials::resolve(credential_sources(settings)?, tokens).await.map_err(|error| {
-                BadSettings::of(
-                    "FHIR_AUTH",
-                    format!("a credential cannot be resolved: {}", error_chain(&error)),
-                )
-            })?;
+        let (credentials, resolved) = Credentials::resolve(credential_sources(settings)?, tokens).await?;
         config.credentials = resolved;
         let transport = reqwest_transport(&config).map_err(invalid)?;
         let client = FhirClient::new(&config, transport, clock.clone()).map_err(invalid)?;

@@ -8,14 +8,20 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_postgres::Connect;
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::Config;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config};
 
 use super::tls::{Connector, Trust, client_config};
+use crate::error_chain;
+use crate::secrets::LiveSecret;
 
 const MODES: &str = "disable, prefer, require, verify-ca, verify-full";
 
@@ -56,9 +62,12 @@ pub enum BadAddress {
 }
 
 /// Where the database is and how it is reached.
+#[derive(Clone)]
 pub struct PostgresAddress {
     pub(crate) config: Config,
     pub(crate) connector: Connector,
+    /// Where it was read, and may have changed since.
+    live: Option<Arc<LiveSecret>>,
 }
 
 impl fmt::Debug for PostgresAddress {
@@ -121,7 +130,12 @@ impl PostgresAddress {
             SslMode::Disable => Connector::plain(),
             _ => Connector::tls(client_config(&tls, trust)?, mode == SslMode::Prefer),
         };
-        Ok(Self { config, connector })
+        Ok(Self { config, connector, live: None })
+    }
+
+    /// The same, read again from `live` for each connection.
+    pub fn followed(self, live: LiveSecret) -> Self {
+        Self { live: Some(Arc::new(live)), ..self }
     }
 
     /// Whether the URI itself holds a password and leads away from this machine.
@@ -144,6 +158,29 @@ fn is_socket(host: &Host) -> bool {
         Host::Tcp(_) => false,
         #[cfg(unix)]
         Host::Unix(_) => true,
+    }
+}
+
+type Connecting<'a> =
+    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
+
+impl Connect for PostgresAddress {
+    fn connect(&self, config: &Config) -> Connecting<'_> {
+        let config = config.clone();
+        Box::pin(async move {
+            let Some(live) = &self.live else { return self.connector.connect(&config).await };
+            match Self::parse(&live.current().await) {
+                Ok(now) => now.connector.connect(&now.config).await,
+                Err(error) => {
+                    let error = error_chain(&error);
+                    tracing::warn!(
+                        error,
+                        "DATABASE_URL has changed and cannot be used; going on with the first"
+                    );
+                    self.connector.connect(&config).await
+                }
+            }
+        })
     }
 }
 

@@ -26,6 +26,7 @@ mod fleet;
 mod handled;
 mod history;
 mod intents;
+mod keys;
 mod lock;
 pub(crate) mod migrate;
 mod outbox;
@@ -122,7 +123,7 @@ impl PostgresLedger {
         let pool = |connections| {
             // A connection that ended is noticed without asking: its task has read the end of the stream.
             let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-            let manager = Manager::from_connect(address.config.clone(), address.connector.clone(), config);
+            let manager = Manager::from_connect(address.config.clone(), address.clone(), config);
             Pool::builder(manager)
                 .max_size(connections)
                 .runtime(Runtime::Tokio1)

@@ -32,7 +32,7 @@ const RECORD: &str = concat!(
                   attempts, turns, requests, retries, took, exchanges, place)),
     clock AS MATERIALIZED (SELECT ledger_now() AS now),
     ours AS MATERIALIZED (
-      SELECT asked.*, r.nik_hash, r.number_hash, r.warnings AS had, run.run_date, run.snapshot_order, run.kind
+      SELECT asked.*, r.nik_hash, r.number_hash, r.digests, r.warnings AS had, run.run_date, run.snapshot_order, run.kind
       FROM asked
       JOIN row AS r ON r.run_id = asked.run_id AND r.sheet_row = asked.sheet_row
         AND r.generation = asked.generation AND r.epoch = asked.epoch AND r.state = 'claimed'
@@ -48,11 +48,11 @@ const RECORD: &str = concat!(
         sheet_row = excluded.sheet_row, succeeded_at = excluded.succeeded_at),
     newest AS (
       INSERT INTO newest_success AS newest
-        (nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, succeeded_at)
-      SELECT nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, now FROM succeeded
+        (nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, succeeded_at, digests)
+      SELECT nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, now, digests FROM succeeded
       ON CONFLICT (nik_hash) DO UPDATE SET run_date = excluded.run_date, snapshot_order = excluded.snapshot_order,
         number_hash = excluded.number_hash, run_id = excluded.run_id, sheet_row = excluded.sheet_row,
-        succeeded_at = excluded.succeeded_at
+        succeeded_at = excluded.succeeded_at, digests = excluded.digests
       WHERE (excluded.run_date, excluded.snapshot_order) >= (newest.run_date, newest.snapshot_order)),
     attempted AS (
       INSERT INTO attempt (run_id, sheet_row, generation, epoch, ended_at, took, last, counted, error, exchanges)

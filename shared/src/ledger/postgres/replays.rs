@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::convert::{Keys, get, row_key, texts};
 use super::counts::{keep_counts, outcomes_of};
+use super::keys;
 use super::session::{Param, Session};
 use crate::domain::{Reason, RunDate};
 use crate::ledger::{LedgerError, Replay, RowKey};
@@ -89,6 +90,7 @@ const OPEN: &str = concat!(
 );
 
 pub(super) async fn replay(mut session: Session, replay: &Replay) -> Result<Vec<RowKey>, LedgerError> {
+    keys::check_settled(&mut session).await?;
     let terms = Terms::new(replay);
     let lock = format!("{LOCK} {TERMS} ORDER BY r.run_id, r.sheet_row FOR UPDATE OF r");
     let locked = session.run(&[(&lock, &terms.params())]).await?;

@@ -5,7 +5,7 @@ use tokio_postgres::types::{Json, Type};
 
 use super::convert::{get, instant, int, needed, total, warning_codes};
 use super::session::Session;
-use super::{counts, lock};
+use super::{counts, keys, lock};
 use crate::data_key::KeyedHash;
 use crate::domain::{Column, Outcome, Reason};
 use crate::ledger::{Closing, Fence, LedgerError, NewRun, Run, RunId, RunState, Seeded, Selection, Snapshot};
@@ -50,6 +50,7 @@ const OPEN: &str = "
 
 pub(super) async fn open_run(mut session: Session, fence: &Fence, run: NewRun) -> Result<Run, LedgerError> {
     lock::check(&mut session, fence).await?;
+    keys::check(&mut session, &run.hashes).await?;
     let opened = session
         .finish(&[
             (
@@ -73,11 +74,13 @@ pub(super) async fn open_run(mut session: Session, fence: &Fence, run: NewRun) -
 const CLEAR: &str = "DELETE FROM row WHERE run_id = $1 AND sheet_row BETWEEN $2 AND $3";
 
 const SEED: &str = "
-    INSERT INTO row (run_id, sheet_row, state, outcome, reason, column_name, found, warnings, nik_hash, number_hash, sealed)
+    INSERT INTO row (run_id, sheet_row, state, outcome, reason, column_name, found, warnings, nik_hash, number_hash, sealed,
+      digests)
     SELECT $1, sheet_row, CASE WHEN reason IS NULL THEN 'pending' ELSE 'done' END,
-           CASE WHEN reason IS NULL THEN NULL ELSE $10 END, reason, column_name, found, warnings, nik_hash, number_hash, sealed
-    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)
-      AS seeded (sheet_row, reason, column_name, found, warnings, nik_hash, number_hash, sealed)";
+           CASE WHEN reason IS NULL THEN NULL ELSE $10 END, reason, column_name, found, warnings, nik_hash, number_hash, sealed,
+           digests
+    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $11)
+      AS seeded (sheet_row, reason, column_name, found, warnings, nik_hash, number_hash, sealed, digests)";
 
 /// Keeps the run's state as it is until the session ends.
 const LOCK_TO_SEED: &str = "SELECT state FROM run WHERE run_id = $1 FOR SHARE";
@@ -106,6 +109,7 @@ pub(super) async fn seed(
     let niks: Vec<_> = rows.iter().map(|row| row.nik.as_ref().map(KeyedHash::as_str)).collect();
     let numbers: Vec<_> = rows.iter().map(|row| row.number.as_ref().map(KeyedHash::as_str)).collect();
     let sealed: Vec<_> = rows.iter().map(|row| row.sealed.as_slice()).collect();
+    let digests: Vec<_> = rows.iter().map(|row| row.digests.as_deref()).collect();
     session
         .finish(&[
             (
@@ -125,6 +129,7 @@ pub(super) async fn seed(
                     (&numbers, Type::TEXT_ARRAY),
                     (&sealed, Type::BYTEA_ARRAY),
                     (&Outcome::Rejected.as_str(), Type::TEXT),
+                    (&digests, Type::BYTEA_ARRAY),
                 ],
             ),
         ])

@@ -17,6 +17,7 @@ mod fleet;
 mod handled;
 mod history;
 mod holder;
+mod keys;
 mod outbox;
 mod pages;
 mod prune;

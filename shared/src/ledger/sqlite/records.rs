@@ -150,11 +150,12 @@ fn note_success(db: &Connection, now: i64, key: RowKey) -> Result<(), LedgerErro
     .and_then(|mut insert| insert.execute(params![key.run, key.sheet_row, now]))
     .doing("record outcomes")?;
     db.prepare_cached(
-        "INSERT INTO newest_success (nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, succeeded_at)
-         SELECT nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, ?3 FROM row JOIN run USING (run_id)
+        "INSERT INTO newest_success (nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, succeeded_at, digests)
+         SELECT nik_hash, run_date, snapshot_order, number_hash, run_id, sheet_row, ?3, digests FROM row JOIN run USING (run_id)
          WHERE run_id = ?1 AND sheet_row = ?2 AND kind = 'night'
          ON CONFLICT DO UPDATE SET run_date = excluded.run_date, snapshot_order = excluded.snapshot_order,
-           number_hash = excluded.number_hash, run_id = excluded.run_id, sheet_row = excluded.sheet_row, succeeded_at = ?3
+           number_hash = excluded.number_hash, run_id = excluded.run_id, sheet_row = excluded.sheet_row, succeeded_at = ?3,
+           digests = excluded.digests
          WHERE (excluded.run_date, excluded.snapshot_order) >= (newest_success.run_date, newest_success.snapshot_order)",
     )
     .and_then(|mut insert| insert.execute(params![key.run, key.sheet_row, now]))

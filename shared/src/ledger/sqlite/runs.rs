@@ -12,7 +12,7 @@ use crate::ledger::{
     Closing, Fence, LedgerError, LockAttempt, NewRun, Replay, RowKey, Run, RunId, RunState, Seeded, Snapshot,
 };
 
-use super::{Sql as _, micros};
+use super::{Sql as _, keys, micros};
 
 pub(super) const RUN_COLUMNS: &str = "run_id, job, run_date, kind, selection, snapshot_order, state, source, \
      started_at, snapshot_at, published_at, first_write_at, last_write_at, closed_at, rows_read, changed_while_read";
@@ -117,6 +117,7 @@ fn check_fence(db: &Connection, now: i64, fence: &Fence) -> Result<(), LedgerErr
 
 pub(super) fn open_run(db: &Connection, now: i64, fence: &Fence, run: NewRun) -> Result<Run, LedgerError> {
     check_fence(db, now, fence)?;
+    keys::check(db, &run.hashes)?;
     let selection = serde_json::to_string(&run.selection).expect("a selection is plain data");
     db.execute(
         "INSERT INTO run (run_id, job, run_date, kind, selection, snapshot_order, state, source, started_by, started_at)
@@ -145,8 +146,8 @@ pub(super) fn seed(
     let mut insert = db
         .prepare_cached(
             "INSERT INTO row (run_id, sheet_row, state, outcome, reason, column_name, found, warnings, nik_hash,
-                              number_hash, sealed)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                              number_hash, sealed, digests)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .doing("seed rows")?;
     for row in seeded.rows {
@@ -164,6 +165,7 @@ pub(super) fn seed(
                 row.nik,
                 row.number,
                 row.sealed,
+                row.digests,
             ])
             .doing("seed rows")?;
     }
@@ -299,6 +301,7 @@ pub(super) fn replay_terms(replay: &Replay) -> (String, Vec<String>) {
 }
 
 pub(super) fn replay(db: &Connection, now: i64, replay: &Replay) -> Result<Vec<RowKey>, LedgerError> {
+    keys::check_settled(db)?;
     let (terms, values) = replay_terms(replay);
     let letters: Vec<(i64, RunId, u32, u32)> = db
         .prepare(&format!(

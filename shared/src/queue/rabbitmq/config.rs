@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
+use secrecy::ExposeSecret as _;
 
 use crate::ledger::RowMessage;
+use crate::secrets::LiveSecret;
 use crate::traces::Sending;
 
 /// Seconds between heartbeats; two that are missed end a connection.
@@ -22,6 +25,8 @@ pub struct AddressError(String);
 #[derive(Clone)]
 pub struct RabbitMqConfig {
     pub(super) uri: AMQPUri,
+    /// Where the address was read, and may have changed since.
+    live: Option<Arc<LiveSecret>>,
     /// How the broker's pages name our connections.
     pub name: String,
     /// Whom to trust, and who we are, on `amqps`.
@@ -41,16 +46,29 @@ impl RabbitMqConfig {
     /// The defaults, for this address. A query of the address is honoured (`auth_mechanism=external` for client
     /// certificates), but for the heartbeat.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        let mut uri: AMQPUri = address.parse().map_err(AddressError)?;
-        uri.query.heartbeat = Some(HEARTBEAT);
         Ok(Self {
-            uri,
+            uri: read(address)?,
+            live: None,
             name: "nightly-sync".into(),
             tls: TlsTerms::default(),
             queues: QueueTerms::default(),
             waits: Waits::default(),
             window: 1_000,
             sending: Sending::begin,
+        })
+    }
+
+    /// Reads the address again from `live` for each connection.
+    pub fn follow(&mut self, live: LiveSecret) {
+        self.live = Some(Arc::new(live));
+    }
+
+    /// The address as it is now.
+    pub(super) async fn current(&self) -> AMQPUri {
+        let Some(live) = &self.live else { return self.uri.clone() };
+        read(live.current().await.expose_secret().trim()).unwrap_or_else(|_| {
+            tracing::warn!("AMQP_URL has changed and is no AMQP address; going on with the first");
+            self.uri.clone()
         })
     }
 
@@ -65,6 +83,12 @@ impl RabbitMqConfig {
         });
         written && !local
     }
+}
+
+fn read(address: &str) -> Result<AMQPUri, AddressError> {
+    let mut uri: AMQPUri = address.parse().map_err(AddressError)?;
+    uri.query.heartbeat = Some(HEARTBEAT);
+    Ok(uri)
 }
 
 impl fmt::Debug for RabbitMqConfig {

@@ -190,7 +190,7 @@ pub(super) async fn connect(
     let name = format!("{} ({purpose})", config.name);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connector(
-        config.uri.clone(),
+        config.current().await,
         lapin::runtime::default_runtime()?,
         // It runs on lapin's thread, and may outlive the time-out around the whole: hence one of its own.
         async move |uri, runtime| {

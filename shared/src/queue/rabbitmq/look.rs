@@ -19,6 +19,7 @@ use lapin::uri::AMQPScheme;
 use lapin::{BasicProperties, Connection, ErrorKind};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::config::{QueueTerms, RabbitMqConfig};
 use super::fault::{RabbitMqError, within};
@@ -148,7 +149,7 @@ impl Look {
 
     /// What we may not do with queues whose names begin with `prefix`.
     pub(crate) async fn denied(&self, prefix: &str) -> Result<Vec<Right>, RabbitMqError> {
-        let nobodys = format!("{prefix}.doctor");
+        let nobodys = format!("{prefix}.doctor-{}", Uuid::new_v4());
         let mut denied = Vec::new();
         for right in [Right::Configure, Right::Write, Right::Read] {
             let channel = within(self.answer, "open a channel", self.connection.create_channel()).await?;

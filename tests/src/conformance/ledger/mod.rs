@@ -9,6 +9,7 @@ mod dead_letters;
 mod due;
 mod fleet;
 mod intents;
+mod keys;
 mod lock;
 mod lookout;
 mod newest;
@@ -221,6 +222,17 @@ macro_rules! ledger_cases {
                 another_jobs_runs_stay,
                 notices_acts_and_strays_go_by_their_age,
                 when_it_last_ran_is_remembered,
+            }
+            keys {
+                a_run_of_another_key_is_refused,
+                no_key_is_changed_while_a_run_is_unfinished,
+                no_run_is_opened_or_replayed_while_the_key_is_changed,
+                everything_comes_under_the_newest_key,
+                what_was_applied_is_known_before_within_and_after_a_change,
+                a_change_that_another_process_is_at_is_waited_for,
+                a_process_without_the_key_that_is_needed_is_refused,
+                a_newest_success_outlives_its_row_through_two_changes,
+                what_is_damaged_is_counted_and_left,
             }
             fleet {
                 a_gate_stands_until_it_lapses,

@@ -34,6 +34,9 @@ const SLACK: Duration = Duration::from_secs(20);
 /// More than a gate's end moves when it is shut again for no longer.
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
+/// The key of a fresh stage.
+pub(super) const OLD_KEY: &str = "stage:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
 /// A run date, from its `YYYY-MM-DD`.
 pub fn date(text: &str) -> RunDate {
     text.parse().expect("a date")
@@ -78,14 +81,14 @@ pub fn closing() -> Closing {
 /// An adapter with an empty ledger, and keys.
 pub struct Stage {
     adapter: Box<dyn Adapter>,
-    keys: DataKeys,
+    keys: Arc<DataKeys>,
 }
 
 impl Stage {
     /// A stage for one case.
     pub fn new(adapter: impl Adapter + 'static) -> Self {
-        let keys = SecretString::from("stage:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=");
-        Self { adapter: Box::new(adapter), keys: DataKeys::parse(&keys).expect("a key") }
+        let keys = DataKeys::parse(&SecretString::from(OLD_KEY)).expect("a key");
+        Self { adapter: Box::new(adapter), keys: Arc::new(keys) }
     }
 
     /// The ledger under test.
@@ -94,8 +97,13 @@ impl Stage {
     }
 
     /// Seals and hashes.
-    pub fn keys(&self) -> &DataKeys {
+    pub fn keys(&self) -> &Arc<DataKeys> {
         &self.keys
+    }
+
+    /// Seals and hashes with others from now on, as a process that is started with another `DATA_KEY`.
+    pub fn turn_key(&mut self, keys: DataKeys) {
+        self.keys = Arc::new(keys);
     }
 
     /// Lets the ledger's clock go on.
@@ -125,7 +133,8 @@ impl Stage {
 
     /// Opens a run under a lock.
     pub async fn open(&self, fence: &Fence, kind: RunKind, selection: Selection) -> Run {
-        self.ledger().open_run(fence, new_run(kind, selection)).await.expect("to open a run")
+        let run = NewRun { hashes: self.keys.hashes_under(), ..new_run(kind, selection) };
+        self.ledger().open_run(fence, run).await.expect("to open a run")
     }
 
     /// A row of a sheet: whose it is, and with which number.
@@ -137,6 +146,7 @@ impl Stage {
             nik: Some(self.nik_hash(who)),
             number: Some(self.number_hash(which)),
             sealed: payload.seal(&self.keys, &key(run, sheet_row)),
+            digests: payload.digests(&self.keys),
             warnings: Vec::new(),
         }
     }
@@ -323,6 +333,7 @@ pub fn new_run(kind: RunKind, selection: Selection) -> NewRun {
         selection,
         source: "google-sheets".into(),
         started_by: "ops@scheduler".into(),
+        hashes: "stage".into(),
     }
 }
 
