@@ -2,6 +2,7 @@
 
 mod away;
 mod backups;
+mod containers;
 mod core_dumps;
 mod dashboard;
 mod dead_letters;

@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -36,6 +36,8 @@ const DOCUMENTS: [&str; 10] = [
     "docs/first-night.md",
     "docs/first-night.id.md",
     "docs/operating.md",
+    "docs/deploying.md",
+    "docs/upgrading.md",
 ];
 
 /// The documents that an operator types from.
