@@ -118,7 +118,8 @@ async fn of_tables(client: &Client, schema: &str, creates: bool, findings: &Find
     let ours = versions();
     if noted.len() > ours.len() && standing(&ours, &noted) == Tables::Usable {
         let newest = noted.last().map_or("0", |(version, ..)| version);
-        let well = format!("of version {newest}: a newer program's, which took nothing away that this one needs");
+        let well =
+            format!("of version {newest}: a newer program's, which took nothing away that this one needs");
         findings.ok("database.tables", well);
     } else {
         of_versions(&ours, &noted, "the first process that starts brings them", findings);

@@ -23,10 +23,7 @@ pub async fn health() -> Status {
     };
     let address = reachable(settings.metrics_addr);
     let answered = timeout(PATIENCE, ask(address)).await.unwrap_or_else(|_| {
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {} s", PATIENCE.as_secs()),
-        ))
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", PATIENCE.as_secs())))
     });
     match answered {
         Ok(()) => Status::Done,

@@ -5,7 +5,7 @@ use tests::process::{Cluster, Pages, mixed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrate_makes_the_tables_and_ends_and_may_be_asked_again() {
-    let cluster = Cluster::of(&mixed(111, 10)).await;
+    let cluster = Cluster::of(&mixed(111, 60)).await;
     let noted = async || cluster.count("SELECT count(*) FROM refinery_schema_history").await;
     assert_eq!(noted().await, 0);
     cluster.produce(&["migrate"]).await.expect(0);
@@ -18,7 +18,7 @@ async fn migrate_makes_the_tables_and_ends_and_may_be_asked_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_tells_whether_the_process_beside_it_answers() {
-    let mut cluster = Cluster::of(&mixed(112, 10)).await;
+    let mut cluster = Cluster::of(&mixed(112, 60)).await;
     let mut worker = cluster.worker();
     let address = Pages::of(&mut worker).await.authority();
     cluster.set("METRICS_ADDR", address.clone());

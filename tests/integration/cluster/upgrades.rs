@@ -23,10 +23,11 @@ impl Version {
     }
 }
 
-/// A night of a producer of one version and workers of another.
+/// A night of a producer of one version and workers of another, on the tables of ours.
 async fn together(seed: u64, producer: Version, worker: Version) {
     let night = mixed(seed, 300);
     let cluster = Cluster::of(&night).await;
+    Version::Ours.start(&cluster, "producer", &["migrate"]).end().await.expect(0);
     let workers: Vec<_> = (0..2).map(|_| worker.start(&cluster, "worker", &[])).collect();
     let report = producer.start(&cluster, "producer", &["--date", DATE, "--output", "json"]).end().await;
     check_night(&report.expect(3).object(), night.expected());

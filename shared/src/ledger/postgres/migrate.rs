@@ -2,8 +2,8 @@
 //! statement, so that it too may go through a transaction pooler.
 
 use deadpool_postgres::{Object, Pool};
-use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
 use refinery_core::Migration;
+use refinery_core::traits::r#async::{AsyncMigrate, AsyncQuery, AsyncTransaction};
 use time::OffsetDateTime;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
@@ -49,10 +49,8 @@ pub(super) async fn migrate(pool: &Pool) -> Result<(), LedgerError> {
     // Taken out of the pool for good: however this ends, no transaction is left open on a pooled connection.
     let connection = Object::take(pool.get().await.map_err(|source| failed(DOING, source))?);
     let step = async |sql: &str| connection.batch_execute(sql).await.map_err(|source| failed(DOING, source));
-    match standing(&versions(), &applied(&connection).await.map_err(|source| failed(DOING, source))?) {
-        Tables::Usable => return Ok(()),
-        Tables::TooNew { version, name } => return Err(LedgerError::TooNew { version, name }),
-        Tables::Other => {}
+    if is_usable(&connection).await? {
+        return Ok(());
     }
     // A lock of this transaction, not of the session: it needs no connection of its own.
     step(
@@ -60,9 +58,27 @@ pub(super) async fn migrate(pool: &Pool) -> Result<(), LedgerError> {
          SELECT pg_advisory_xact_lock(hashtext('nightly-sync ' || current_schema()))",
     )
     .await?;
+    // Whoever had the lock before may have been a newer program.
+    match is_usable(&connection).await {
+        Ok(false) => {}
+        otherwise => {
+            step("ROLLBACK").await?;
+            return otherwise.map(|_| ());
+        }
+    }
     let migrated = runner.run_async(&mut Migrating(&connection)).await;
     step(if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     migrated.map_err(|source| LedgerError::Migration(Box::new(source))).map(|_| ())
+}
+
+/// Whether there is nothing to do.
+async fn is_usable(client: &Client) -> Result<bool, LedgerError> {
+    let noted = applied(client).await.map_err(|source| failed(DOING, source))?;
+    match standing(&versions(), &noted) {
+        Tables::Usable => Ok(true),
+        Tables::TooNew { version, name } => Err(LedgerError::TooNew { version, name }),
+        Tables::Other => Ok(false),
+    }
 }
 
 /// How tables stand to a program.
