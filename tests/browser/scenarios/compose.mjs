@@ -12,7 +12,7 @@ export default async function (stage, { token, picture }) {
   const said = await page.locator('main').innerText()
   stage.check('the first page tells of the night', /20,000|finished|dead letter/i.test(said), said.slice(0, 400))
   if (picture) await page.screenshot({ path: picture })
-  await page.locator('a[href^="/runs/"]').first().click()
+  await page.locator('#now-title a').click()
   await page.waitForLoadState('load')
   const run = await page.locator('main').innerText()
   stage.check('the run page counts its rows', /updated/i.test(run) && /unchanged/i.test(run), run.slice(0, 400))
