@@ -1,6 +1,10 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
-.PHONY: demo demo-cluster test test-all lint fmt bins others services browser watching pictures install checks
+# The version before this one, which shares tables and queues with it: the newest commit that was deployed.
+EARLIER = 06c6bd0
+
+.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks \
+  images compose-secrets compose-demo earlier
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -24,7 +28,7 @@ test: bins others services browser watching
 	cargo test --workspace --locked
 
 # The long ones too: more kills.
-test-all: bins others services browser watching
+test-all: bins others services browser watching earlier
 	cargo test --workspace --locked -- --include-ignored
 
 lint: checks
@@ -86,3 +90,28 @@ install:
 	install -m 0644 deploy/systemd/nightly-sync.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/nightly-sync.conf
 	@test -e $(DESTDIR)/etc/nightly-sync/environment || \
 	  install -m 0644 deploy/systemd/environment.example $(DESTDIR)/etc/nightly-sync/environment
+
+# The images, one for each program. BuildKit or not, the Dockerfile is the same.
+VERSION = latest
+DOCKER = docker
+images:
+	@for program in producer worker dashboard standalone simulators; do \
+	  $(DOCKER) build -f deploy/docker/Dockerfile --target $$program --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse --short HEAD) -t nightly-sync/$$program:$(VERSION) . || exit; \
+	done
+
+# What docker-compose.yml takes as secrets.
+compose-secrets:
+	scripts/compose-secrets
+
+# docker-compose.yml, run for real: a night with three workers, one killed, RabbitMQ restarted.
+compose-demo: compose-secrets
+	scripts/compose-demo
+
+# The programs of the version before, in target/earlier.
+earlier:
+	scripts/build-earlier $(EARLIER)
+
+# Nights in which both versions work.
+test-upgrade: bins services earlier
+	cargo test --locked -p tests --test integration -- --ignored upgrades

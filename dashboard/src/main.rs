@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use dashboard::cluster::ClusterHands;
 use dashboard::{Dashboard, Serving};
 use shared::clock::Clock;
 use shared::cluster::Cluster;
-use shared::metrics::{Page, Served, Watched};
+use shared::metrics::{Page, Served, Watched, health};
 use shared::settings::Settings;
 use shared::signals::{Signal, Signals};
 use shared::status::{Status, fail, refuse};
@@ -18,11 +18,23 @@ use shared::telemetry;
 /// DATA_KEY as for the workers, DASHBOARD_ADDR and DASHBOARD_TOKEN for the page.
 #[derive(Parser)]
 #[command(version)]
-struct Cli {}
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask the dashboard that runs beside this one, on METRICS_ADDR, whether it lives: for a container's health check.
+    /// Exit status 0, or 1 where nothing answers. Example: health
+    Health,
+}
 
 fn main() -> ExitCode {
-    Cli::parse();
-    shared::program::run(run())
+    match Cli::parse().command {
+        Some(Command::Health) => shared::program::run(health()),
+        None => shared::program::run(run()),
+    }
 }
 
 async fn run() -> Status {

@@ -164,6 +164,12 @@ pub enum Task {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Bring the ledger's tables up to date, and end: before the programs of a new version start. They also do it
+    /// themselves, as far as their user may. Example: migrate
+    Migrate,
+    /// Ask the process that runs beside this one, on METRICS_ADDR, whether it lives: for a container's health check.
+    /// Exit status 0, or 1 where nothing answers. Example: health
+    Health,
     /// Those that answer an auditor.
     #[command(flatten)]
     Export(Export),

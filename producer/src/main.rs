@@ -12,7 +12,7 @@ use shared::doctor::{
     self, Findings, Side, Subject, addresses, clock, postgres, rabbitmq, settings, webhook,
 };
 use shared::ledger::postgres::is_away;
-use shared::metrics::{Page, Served, Watched};
+use shared::metrics::{Page, Served, Watched, health};
 use shared::settings::Settings;
 use shared::signals::Signals;
 use shared::status::{Status, fail, refuse};
@@ -42,6 +42,8 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
         Some(Command::Manual(manual)) => return manual::print::<ProducerFlags>("producer", &manual),
         // Before the settings are read: it looks at those that are right, too.
         Some(Command::Task(Task::Doctor { output })) => return doctor(output).await,
+        // It asks, and has nothing to log.
+        Some(Command::Task(Task::Health)) => return health().await,
         Some(Command::Task(task)) => Some(task),
         None => None,
     };
@@ -56,6 +58,8 @@ async fn run(cli: Cli<ProducerFlags>) -> Status {
     settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Migrate) => migrate(&settings).await,
+        Some(Task::Health) => health().await,
         Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Rekey { output }) => rekey(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
@@ -124,6 +128,22 @@ async fn connect(cluster: &Cluster, deadline: Instant, signals: &Signals) -> Res
             tracing::error!("the ledger cannot be reached past RUN_DEADLINE; starting again carries the run on");
             Err(Status::Stopped)
         }
+    }
+}
+
+/// Brings the tables up to date, and waits for a database that is still starting.
+async fn migrate(settings: &Settings) -> Status {
+    let cluster = match Cluster::prepare(settings).await {
+        Ok(cluster) => cluster,
+        Err(problems) => return refuse(problems),
+    };
+    let signals = Signals::listen();
+    match connect(&cluster, Instant::now() + settings.run_deadline, &signals).await {
+        Ok(connected) => {
+            connected.close().await;
+            program::migrated()
+        }
+        Err(status) => status,
     }
 }
 

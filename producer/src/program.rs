@@ -66,6 +66,14 @@ pub async fn farewell(producer: &Producer, settings: &Settings, tidings: Tidings
     }
 }
 
+/// Says that the tables are up to date.
+pub fn migrated() -> Status {
+    match writeln!(std::io::stdout(), "The ledger's tables are up to date.") {
+        Ok(()) => Status::Done,
+        Err(error) => fail(&error),
+    }
+}
+
 /// Deletes what is older than `RETENTION_DAYS`.
 pub async fn prune(ledger: Arc<dyn Ledger>, settings: &Settings, clock: &Clock, output: Output) -> Status {
     let retention = Retention::new(ledger, settings, caller::holder(clock));

@@ -1,13 +1,16 @@
 //! The simulators as a process: prints where they listen as one JSON line, then runs until it is told to stop.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
 use simulators::{DemoNight, FaultPlan, FhirOptions, NightError, NightOptions, Simulators, SimulatorsConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +60,9 @@ struct Arguments {
     /// Sheet reads a minute before 429 (Google's quota is 60)
     #[arg(long, value_name = "N")]
     reads_per_minute: Option<u32>,
+    /// Ask the simulators that listen on --fhir-addr whether they are up, and end: status 0, or 1
+    #[arg(long)]
+    health: bool,
     /// Write the service account's key file here
     #[arg(long, value_name = "FILE")]
     write_service_account: Option<PathBuf>,
@@ -77,6 +83,8 @@ enum Failure {
     Write(PathBuf, #[source] std::io::Error),
     #[error("the simulators cannot start")]
     Start(#[source] std::io::Error),
+    #[error("no simulator answers on {0}")]
+    Health(SocketAddr, #[source] std::io::Error),
 }
 
 #[tokio::main]
@@ -94,14 +102,35 @@ async fn main() -> ExitCode {
             }
             eprintln!("simulators: {failure}{causes}");
             match failure {
-                Failure::Start(_) | Failure::Write(..) => ExitCode::from(1),
+                Failure::Start(_) | Failure::Write(..) | Failure::Health(..) => ExitCode::from(1),
                 _ => ExitCode::from(2),
             }
         }
     }
 }
 
+/// Asks for what a client asks for first.
+async fn ask(address: SocketAddr) -> std::io::Result<()> {
+    let address = match address.ip().is_unspecified() {
+        true => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        false => address,
+    };
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /fhir/metadata HTTP/1.0\r\n\r\n").await?;
+    let mut begin = [0; 5];
+    stream.read_exact(&mut begin).await?;
+    if &begin != b"HTTP/" {
+        return Err(std::io::Error::other("something else answers there"));
+    }
+    Ok(())
+}
+
 async fn run(arguments: Arguments) -> Result<(), Failure> {
+    if arguments.health {
+        let answer = tokio::time::timeout(Duration::from_secs(3), ask(arguments.fhir_addr)).await;
+        let answer = answer.unwrap_or_else(|_| Err(std::io::Error::other("no answer within 3 s")));
+        return answer.map_err(|error| Failure::Health(arguments.fhir_addr, error));
+    }
     let faults = match &arguments.faults {
         Some(path) => {
             let text = std::fs::read(path).map_err(|error| Failure::Faults(path.clone(), error))?;

@@ -18,7 +18,7 @@ use shared::clock::Clock;
 use shared::data_key::DataKeys;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{Ledger, LedgerError, LedgerView as _};
-use shared::metrics::{Page, Served, Watched};
+use shared::metrics::{Page, Served, Watched, health};
 use shared::settings::{BadSettings, Settings};
 use shared::signals::{DRAIN, Signals};
 use shared::status::{Status, fail, refuse};
@@ -61,6 +61,8 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
         Some(Command::Manual(manual)) => return manual::print::<StandaloneFlags>("standalone", &manual),
         // Before the settings are read: it looks at those that are right, too.
         Some(Command::Task(Task::Doctor { output })) => return examination::run(output).await,
+        // It asks, and has nothing to log.
+        Some(Command::Task(Task::Health)) => return health().await,
         Some(Command::Task(task)) => Some(task),
         None => None,
     };
@@ -78,6 +80,8 @@ async fn run(cli: Cli<StandaloneFlags>) -> Status {
     settings.secrets.forget_on_hangup();
     match task {
         Some(Task::Prune { output }) => prune(&settings, output).await,
+        Some(Task::Migrate) => migrate(&settings).await,
+        Some(Task::Health) => health().await,
         Some(Task::Export(export)) => answer(&settings, &export).await,
         Some(Task::Rekey { output }) => rekey(&settings, output).await,
         Some(Task::Look(look)) => self::look(&settings, &look).await,
@@ -241,6 +245,18 @@ async fn back_up(settings: &Settings, to: &Path) -> Status {
             Status::Done
         }
         Err(error) => fail(&error),
+    }
+}
+
+/// Brings the tables up to date.
+async fn migrate(settings: &Settings) -> Status {
+    let path = match existing(settings).await {
+        Ok(path) => path,
+        Err(problem) => return refuse([problem]),
+    };
+    match open(&path, &Clock::system()).await {
+        Ok(_) => program::migrated(),
+        Err(status) => status,
     }
 }
 

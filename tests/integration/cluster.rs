@@ -2,6 +2,7 @@
 
 mod away;
 mod backups;
+mod containers;
 mod core_dumps;
 mod dashboard;
 mod dead_letters;
@@ -22,3 +23,4 @@ mod restarts;
 mod starts;
 mod stopped;
 mod supersession;
+mod upgrades;

@@ -4,6 +4,7 @@
 mod in_process;
 mod postgres;
 mod postgres_tls;
+mod postgres_versions;
 mod rabbitmq;
 mod sqlite;
 

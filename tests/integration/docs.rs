@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -37,6 +37,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/first-night.id.md",
     "docs/operating.md",
     "docs/deploying.md",
+    "docs/upgrading.md",
 ];
 
 /// The documents that an operator types from.

@@ -2,6 +2,7 @@
 
 mod browser;
 mod cluster;
+mod compose;
 mod conformance;
 mod deploy;
 mod docs;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::clock::Clock;
 use shared::cluster::Cluster;
 use shared::ledger::RunKind;
 use shared::lookout::{Lookout, LookoutTerms};
-use shared::metrics::{Page, Served, Watched};
+use shared::metrics::{Page, Served, Watched, health};
 use shared::retention::Retention;
 use shared::settings::Settings;
 use shared::signals::{DRAIN, Signals};
@@ -24,7 +24,17 @@ use worker::{Company, Fhir, Tuning};
 /// stop; any number of them run side by side.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110, after_help = AFTER)]
-struct Cli {}
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask the worker that runs beside this one, on METRICS_ADDR, whether it lives: for a container's health check.
+    /// Exit status 0, or 1 where nothing answers. Example: health
+    Health,
+}
 
 const AFTER: &str = "\
 There is nothing to tell it but by environment variables: DATABASE_URL, AMQP_URL, DATA_KEY, FHIR_URL, FHIR_API_KEY and
@@ -34,8 +44,10 @@ second signal does not wait.
 Exit statuses: 130, 143 stopped by a signal, drained; 2 bad settings.";
 
 fn main() -> ExitCode {
-    Cli::parse();
-    shared::program::run(run())
+    match Cli::parse().command {
+        Some(Command::Health) => shared::program::run(health()),
+        None => shared::program::run(run()),
+    }
 }
 
 async fn run() -> Status {

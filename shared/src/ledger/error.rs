@@ -30,6 +30,17 @@ pub enum LedgerError {
     /// The tables could not be brought up to date.
     #[error("the ledger's tables could not be brought up to date")]
     Migration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A newer program took away what this one needs (Postgres only).
+    #[error(
+        "the ledger's tables were brought to version {version} ({name}) by a newer program; this one cannot work with \
+         them: start the newer one"
+    )]
+    TooNew {
+        /// The version that took something away.
+        version: String,
+        /// What it is called.
+        name: String,
+    },
     /// The database refused or failed.
     #[error("the ledger's database failed while it was to {doing}")]
     Database {

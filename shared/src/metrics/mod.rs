@@ -5,6 +5,7 @@
 //! (rows, run state, dead letters) is asked of the ledger at each scrape, so it is right after a restart, and the
 //! same from every process of a fleet.
 
+mod health;
 mod names;
 mod page;
 mod server;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use metrics::{counter, histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
+pub use health::health;
 pub use names::{ALL, Kind, Metric};
 pub use page::{Page, Part, Watched};
 pub use server::Served;

@@ -125,7 +125,7 @@ async fn what_is_wrong_with_postgres_is_found_by_name() {
     }
     ward.cluster.set("DATABASE_URL", unknown);
     ward.diagnose().await.expect_well();
-    let newer = "INSERT INTO refinery_schema_history SELECT 999, 'later', applied_on, '1' FROM \
+    let newer = "INSERT INTO refinery_schema_history SELECT 999, 'contract_after_998', applied_on, '1' FROM \
                  refinery_schema_history LIMIT 1";
     client.batch_execute(newer).await.expect("a note of another version");
     ward.diagnose().await.expect_wrong("tables of a newer program", "database.tables", &["newer program"]);

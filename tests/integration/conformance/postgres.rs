@@ -372,19 +372,6 @@ async fn a_role_that_may_create_nothing_can_act_once_the_tables_are_there() {
 }
 
 #[tokio::test]
-async fn tables_of_a_newer_version_are_left_alone() {
-    let place = place().await;
-    drop(stage(&place).await);
-    let beside = place.client().await;
-    beside
-        .batch_execute("INSERT INTO refinery_schema_history SELECT 999, 'newer', applied_on, '1' FROM refinery_schema_history LIMIT 1")
-        .await
-        .unwrap();
-    let refused = PostgresLedger::connect(&place.address(), PostgresTerms::default()).await;
-    assert!(matches!(refused, Err(LedgerError::Migration(_))));
-}
-
-#[tokio::test]
 async fn no_server_is_an_error_in_time() {
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = nowhere.local_addr().unwrap().port();

@@ -12,7 +12,7 @@ use simulators::{DemoNight, NightOptions, Simulators, SimulatorsConfig};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::binaries::binary;
+use super::binaries::{binary, in_repository};
 use super::child::{Finished, Running};
 
 /// The run date of the nights.
@@ -150,7 +150,18 @@ impl Site {
 
     /// A program with these arguments, not started yet; it inherits nothing of this process's environment.
     pub fn program(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary(name));
+        self.at(&binary(name), arguments)
+    }
+
+    /// The same of the version before, once `make earlier` has run.
+    pub fn earlier_program(&self, name: &str, arguments: &[&str]) -> Command {
+        let path = in_repository("target/earlier").join(name);
+        assert!(path.is_file(), "{} is missing; run first: make earlier", path.display());
+        self.at(&path, arguments)
+    }
+
+    fn at(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
