@@ -28,8 +28,10 @@ pub async fn examine(subject: Arc<Subject>, findings: Findings) {
             },
             Ok(Ok(_)) => findings.ok(variable, format!("{secret:?} can be read{}", exposure(secret))),
             Ok(Err(error)) => {
-                let problem = error_chain(&error);
-                findings.wrong(variable, format!("{problem}; put the secret there, readable by this user"));
+                // A manager's error says itself what to do.
+                let cure =
+                    if secret.is_managed() { "" } else { "; put the secret there, readable by this user" };
+                findings.wrong(variable, format!("{}{cure}", error_chain(&error)));
             }
             Err(_) => {
                 findings.wrong(variable, format!("{secret:?} cannot be read within {} s", ANSWER.as_secs()))

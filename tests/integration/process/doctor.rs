@@ -46,7 +46,12 @@ const MISTAKES: &[Mistake] = &[
     ("FHIR_URL", "http://127.0.0.1:9/fhir", "fhir.reach", &["FHIR_URL", "firewalls"]),
     ("FHIR_URL", "http://127.0.0.1:9/fhir?x=1", "FHIR_URL", &["query"]),
     ("FHIR_API_KEY", "", "FHIR_API_KEY", &["not set", "FHIR_AUTH"]),
-    ("FHIR_API_KEY", "vault://kv/fhir#key", "FHIR_API_KEY", &["vault://", "file:PATH"]),
+    (
+        "FHIR_API_KEY",
+        "vault://kv/fhir#key",
+        "FHIR_API_KEY",
+        &["vault://", "VAULT_ADDR: not set", "https://vault.example:8200"],
+    ),
     ("FHIR_AUTH", "basic", "FHIR_AUTH", &["api-key, bearer or oauth2"]),
     ("FHIR_AUTH", "oauth2", "FHIR_TOKEN_URL", &["not set", "oauth2"]),
     (
