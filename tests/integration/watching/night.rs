@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simulators::{FaultPlan, Operation, StatusFault};
 use tests::night::until_within;
-use tests::process::{Cluster, Pages, mixed};
+use tests::process::{Cluster, Pages, Site, mixed};
 use tests::services::Prometheus;
 
 use super::{board, deployed};
@@ -69,4 +69,19 @@ async fn a_night_of_a_cluster_raises_alerts_that_resolve_and_fills_the_board() {
     replayed.expect(0);
     // The refused start is told for an hour.
     until_firing(&prometheus, "the failures to be resolved", &["NightlySyncOverlapRefused"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_start_of_one_process_raises_the_alert_too() {
+    let mut site = Site::of(&mixed(82, 600)).await;
+    site.set("FHIR_MAX_RPS", "5");
+    let mut first = site.start_night();
+    first.until_logged("snapshot complete").await;
+    let target = Pages::of(&mut first).await.authority();
+    let prometheus = Prometheus::start(&deployed("prometheus/alerts.yml"), JOB, &[target]).await;
+    let up = || prometheus.query("nightly_sync_lock_refused_total == 0");
+    until_within(SOON, "it to be scraped", up, |series| !series.is_empty()).await;
+    site.night().await.expect(4);
+    until_firing(&prometheus, "the alert", &["NightlySyncOverlapRefused"]).await;
+    assert!(first.kill().await, "the first goes on");
 }
