@@ -232,9 +232,7 @@ impl Breaker {
             circuit.note(true, self.terms.window);
         }
         let in_doubt = kind != Kind::Mismatching && circuit.doubt > 0;
-        streak >= long_enough
-            || in_doubt
-            || (kind == Kind::Failing && circuit.half_fails(self.terms.window))
+        streak >= long_enough || in_doubt || (kind == Kind::Failing && circuit.half_fails(self.terms.window))
     }
 
     fn circuits(&self) -> MutexGuard<'_, [Circuit; OPERATIONS]> {
