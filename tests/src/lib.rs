@@ -12,3 +12,4 @@ pub mod night;
 pub mod oracle;
 pub mod process;
 pub mod services;
+pub mod simulated;
