@@ -11,6 +11,8 @@ use super::auth::Sent;
 const MAX_CHARS: usize = 300;
 /// Most characters of a server's text that are looked at.
 const MAX_RAW_CHARS: usize = 4_000;
+/// The longest body that is looked at as JSON, in bytes: what is in a longer one is not worth its memory.
+const MAX_JSON: usize = 256 * 1024;
 /// Digits in a row that are let through: a status or a line number is no number of a person.
 const MAX_DIGITS: usize = 4;
 /// The same where single separators stand between the digits, as in a phone number.
@@ -33,9 +35,10 @@ impl Explanation {
 
     /// What the body of an answer says, whatever its form.
     pub(super) fn of_body(body: &[u8], sent: &Sent) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Self::of_json(&value, sent),
-            Err(_) => Self::scrub(&plain(body), sent),
+        let value = (body.len() <= MAX_JSON).then(|| serde_json::from_slice::<Value>(body).ok());
+        match value.flatten() {
+            Some(value) => Self::of_json(&value, sent),
+            None => Self::scrub(&plain(body), sent),
         }
     }
 

@@ -5,6 +5,8 @@ mod stub;
 use secrecy::SecretString;
 use serde_json::json;
 
+use self::client::SheetsClient;
+use self::metered::ANSWER_BYTES;
 use self::stub::Stub;
 use super::super::kept::Kept;
 use super::*;
