@@ -60,7 +60,7 @@ impl FileSource {
         match parsing.await {
             Ok(Ok(rows_read)) => Ok(rows_read),
             Ok(Err(Halt::Failed(error))) => Err(error),
-            // Unwanted happens only after `received` is gone; a panic only on a file that breaks the parser.
+            // Unwanted happens only after `received` is gone; a panic only on a file that breaks a parser.
             Ok(Err(Halt::Unwanted)) | Err(_) => {
                 Err(self.config.problem("it is damaged; open it in a spreadsheet program and save it again"))
             }

@@ -7,6 +7,7 @@
 mod unpacked;
 
 use std::io::{BufReader, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use calamine::{DataRef, Reader, SheetType, SheetVisible, Xlsx, XlsxError};
 use shared::domain::Cell;
@@ -24,12 +25,14 @@ const DAYS_1900_TO_1904: f64 = 1462.0;
 /// Day 0 of the 1900 system, counted back from any day after its invented 1900-02-29.
 const DAY_ZERO: jiff::civil::Date = jiff::civil::date(1899, 12, 30);
 
-/// Reads the workbook and hands its rows to `batches`.
-pub(crate) fn parse(
-    config: &FileConfig,
-    mut file: impl Read + Seek,
-    mut batches: Batches,
-) -> Result<u64, Halt> {
+/// Reads the workbook and hands its rows to `batches`. The library panics at some that are damaged.
+pub(crate) fn parse(config: &FileConfig, file: impl Read + Seek, batches: Batches) -> Result<u64, Halt> {
+    let damaged = || config.problem("it is damaged; open it in a spreadsheet program and save it again");
+    let read = catch_unwind(AssertUnwindSafe(|| read(config, file, batches)));
+    read.unwrap_or_else(|_| Err(damaged().into()))
+}
+
+fn read(config: &FileConfig, mut file: impl Read + Seek, mut batches: Batches) -> Result<u64, Halt> {
     let explain = |error| config.problem(explain(error));
     unpacked::check(BufReader::new(&mut file), &unpacked::LIMITS).map_err(|error| config.problem(error))?;
     file.rewind().map_err(|error| config.problem(error))?;

@@ -160,7 +160,8 @@ pub fn capabilities(bytes: &[u8]) {
         check_failure(failure);
         assert!(!client.writes_by_patch() && !client.searches_many(), "nothing is offered");
     }
-    assert!(!client.writes_by_patch() || bytes.windows(5).any(|part| part == b"patch"));
+    let said = serde_json::from_slice::<Value>(bytes).map(|said| said.to_string()).unwrap_or_default();
+    assert!(!client.writes_by_patch() || said.contains("patch"));
 }
 
 /// Answers to a search and to a write for many.
@@ -214,7 +215,8 @@ pub fn token(bytes: &[u8]) {
 /// What is told of a failure shows nobody's number, is short and on one line, and no wait is longer than is honoured.
 fn check_failure(failure: &Failure) {
     let told = failure.to_string();
-    assert!(longest_run_of_digits(&told.replace("16777216", "")) <= 6, "{told}");
+    let said = told.replace("16777216", "").replace(|c| " -./()".contains(c), "");
+    assert!(longest_run_of_digits(&said) <= 6, "{told}");
     assert!(told.chars().count() <= 400 && !told.chars().any(char::is_control), "{told:?}");
     if let Failure::Throttled { retry_after: Some(wait), .. } = failure {
         assert!(*wait <= LONGEST_WAIT, "{wait:?}");

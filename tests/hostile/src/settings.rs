@@ -80,7 +80,8 @@ pub fn read(bytes: &[u8]) {
             assert!(!settings.run_deadline.is_zero() && !settings.fhir.timeout.is_zero());
             let printed = format!("{settings:?}");
             if let Some(proxy) = lookup("HTTPS_PROXY").filter(|proxy| proxy.trim().len() > 16) {
-                assert!(!printed.contains(proxy.trim()), "a proxy may hold a password");
+                let elsewhere = given.iter().filter(|(_, value)| value.contains(proxy.trim())).count() > 1;
+                assert!(elsewhere || !printed.contains(proxy.trim()), "a proxy may hold a password");
             }
         }
         Err(errors) => {
@@ -109,7 +110,8 @@ pub fn secret(bytes: &[u8]) {
         Ok(reference) => {
             assert_eq!(reference.to_string(), text, "a reference is shown as it was given");
             let path = text.split_once("://").map_or("", |(_, rest)| rest);
-            let climbs = path.split(['/', '#']).any(|part| part == "..");
+            let document = path.split('#').next().unwrap_or_default();
+            let climbs = document.split('/').any(|part| part == "..");
             assert!(!(reference.is_managed() && climbs), "{text} leads elsewhere");
         }
         Err(error) => {

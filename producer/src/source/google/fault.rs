@@ -214,7 +214,9 @@ impl<'a> Body<'a> {
     fn activation_link(&self) -> String {
         let links = self.details.iter().filter_map(|detail| detail.get("links")?.as_array()).flatten();
         let urls = links.filter_map(|link| link.get("url")?.as_str());
-        let mut googles = urls.filter(|url| url.starts_with("https://console."));
+        // It goes to a terminal, and is for a person to follow.
+        let fits = |url: &&str| url.len() <= 300 && url.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut googles = urls.filter(|url| url.starts_with("https://console.")).filter(fits);
         googles
             .next()
             .unwrap_or("https://console.cloud.google.com/apis/library/sheets.googleapis.com")

@@ -5,10 +5,10 @@ mod stub;
 use secrecy::SecretString;
 use serde_json::json;
 
-use self::client::SheetsClient;
-use self::metered::ANSWER_BYTES;
 use self::stub::Stub;
 use super::super::kept::Kept;
+use super::client::SheetsClient;
+use super::metered::ANSWER_BYTES;
 use super::*;
 
 fn config(stub: &Stub) -> GoogleConfig {
