@@ -3,7 +3,7 @@
 # The version before this one, which shares tables and queues with it: the newest commit that was deployed.
 EARLIER = 06c6bd0
 
-.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks \
+.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz \
   images compose-secrets compose-demo earlier
 
 # A whole night of 20,000 rows against simulators, in one process.
@@ -68,6 +68,12 @@ browser:
 # Prometheus, and what checks the alert rules.
 watching:
 	scripts/install-prometheus
+
+# Hostile input for everything that reads what others wrote: so many inputs for each target of fuzz/.
+RUNS = 10000000
+fuzz:
+	scripts/install-cargo-fuzz
+	scripts/fuzz $(RUNS)
 
 # The pictures of the pages in docs/pictures, taken anew.
 pictures: bins browser

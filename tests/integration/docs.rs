@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -39,6 +39,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/deploying.md",
     "docs/upgrading.md",
     "docs/guarantees.md",
+    "docs/limits.md",
 ];
 
 /// The documents that an operator types from.

@@ -231,7 +231,11 @@ impl Rows {
             Stop::Unsaid => Settlement::Returned,
             Stop::Later(after, error) => Settlement::Retry { after, counted: false, error },
             Stop::Refused(failure) => {
-                Settlement::Failed { reason: Reason::RejectedByServer, error: error_chain(&failure) }
+                let reason = match failure {
+                    Failure::TooLarge(_) => Reason::ResourceTooLarge,
+                    _ => Reason::RejectedByServer,
+                };
+                Settlement::Failed { reason, error: error_chain(&failure) }
             }
             Stop::Retry(error) => {
                 let attempts = claimed.attempts + 1;

@@ -339,6 +339,11 @@ impl Server {
                 Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Retry(error_chain(&failure)),
             },
+            // Once it is the Patient's; for everybody the server must have changed.
+            Failure::TooLarge(_) => match self.blame(operation, Kind::Failing, failed).await {
+                Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
+                Blame::Row | Blame::Unknown => Stop::Refused(failure),
+            },
             Failure::Forbidden { .. } => match self.blame(operation, Kind::Forbidden, failed).await {
                 Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Refused(failure),
