@@ -73,11 +73,16 @@ watching:
 pictures: bins browser
 	cargo run --locked -p tests --bin pictures
 
-# `standalone` with its systemd units, after `cargo build --release --locked -p standalone`. DESTDIR is put before every
-# path, for packages. What has to be done then: docs/deploying.md.
+# `standalone` with its systemd units, man pages and what shells complete, after
+# `cargo build --release --locked -p standalone`. DESTDIR is put before every path, for packages. What has to be done then:
+# docs/deploying.md.
 PREFIX ?= /usr/local
 STANDALONE ?= target/release/standalone
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+SHARE = $(DESTDIR)$(PREFIX)/share
+# Where each shell looks: the file of bash, of zsh, of fish.
+COMPLETIONS = bash:$(SHARE)/bash-completion/completions/standalone zsh:$(SHARE)/zsh/site-functions/_standalone \
+  fish:$(SHARE)/fish/vendor_completions.d/standalone.fish
 install:
 	@test -x $(STANDALONE) || { echo "$(STANDALONE) is not there: cargo build --release --locked -p standalone" >&2; exit 1; }
 	install -D -m 0755 $(STANDALONE) $(DESTDIR)$(PREFIX)/bin/standalone
@@ -90,6 +95,11 @@ install:
 	install -m 0644 deploy/systemd/nightly-sync.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/nightly-sync.conf
 	@test -e $(DESTDIR)/etc/nightly-sync/environment || \
 	  install -m 0644 deploy/systemd/environment.example $(DESTDIR)/etc/nightly-sync/environment
+	install -d -m 0755 $(SHARE)/man/man1
+	umask 022 && $(STANDALONE) man $(SHARE)/man/man1
+	@umask 022; for each in $(COMPLETIONS); do \
+	  file=$${each#*:}; mkdir -p "$${file%/*}" && $(STANDALONE) completions "$${each%%:*}" >"$$file" || exit; \
+	done
 
 # The images, one for each program. BuildKit or not, the Dockerfile is the same.
 VERSION = latest
