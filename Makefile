@@ -31,10 +31,13 @@ test: bins others services browser watching
 test-all: bins others services browser watching earlier
 	cargo test --workspace --locked -- --include-ignored
 
+# The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
+# of tokio would be chosen, and every dependency checked a second time.
+CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
 lint: checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p standalone -p producer -p worker -p dashboard --locked -- -D warnings
+	cargo clippy --workspace --locked --no-default-features --features $(CLUSTER) -- -D warnings
 
 # Of lint, what is not Rust: deploy/, workflows, scripts, and secrets where none belong.
 checks:
