@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -38,6 +38,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/operating.md",
     "docs/deploying.md",
     "docs/upgrading.md",
+    "docs/benchmarks/README.md",
 ];
 
 /// The documents that an operator types from.
@@ -297,6 +298,7 @@ fn is_path(span: &str) -> bool {
     let first = span.split('/').next().unwrap_or_default();
     let ours = [
         ".ci",
+        "benches",
         "deploy",
         "docs",
         "migrations",

@@ -86,6 +86,7 @@ pub(crate) struct Work<'a> {
 impl Rows {
     /// Works on one delivery and settles it.
     pub async fn work(&self, delivery: Delivery) {
+        let _counted = self.batches.count();
         let span = traces::attempt(&delivery);
         let work = async {
             let how = self.carry(&delivery.message).await;
