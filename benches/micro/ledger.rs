@@ -8,8 +8,8 @@ use shared::data_key::KeyedHash;
 use shared::domain::{Outcome, RunDate};
 use shared::ledger::sqlite::SqliteLedger;
 use shared::ledger::{
-    Claim, ClaimRequest, Claimed, DueTerms, Exchange, Fence, Intent, Ledger as _, LockAttempt, NewRun, Record,
-    Recorded, RowMessage, RunId, RunKind, SeedRow, Seeded, Selection, Settlement, Snapshot,
+    Claim, ClaimRequest, Claimed, DueTerms, Exchange, Fence, Intent, Ledger as _, LockAttempt, NewRun,
+    Record, Recorded, RowMessage, RunId, RunKind, SeedRow, Seeded, Selection, Settlement, Snapshot,
 };
 
 const LEASE: Duration = Duration::from_secs(600);
@@ -33,7 +33,8 @@ fn hash(kind: u64, of: u32) -> KeyedHash {
 impl Bench {
     async fn open(folder: &std::path::Path) -> Self {
         let clock = Clock::system();
-        let ledger = SqliteLedger::act(&folder.join("ledger.db"), clock.clone(), LEASE).await.expect("a new file");
+        let ledger =
+            SqliteLedger::act(&folder.join("ledger.db"), clock.clone(), LEASE).await.expect("a new file");
         let date: RunDate = "2026-11-23".parse().expect("a date");
         let attempt = ledger.lock("micro", date, "micro", LEASE).await.expect("a ledger");
         let LockAttempt::Taken(fence) = attempt else { panic!("nobody else is there") };
@@ -119,30 +120,40 @@ impl Bench {
     }
 }
 
+/// Claims, announces and records a batch; what each step took.
+async fn settle(bench: &Bench, batch: &[RowMessage]) -> [Duration; 3] {
+    let began = Instant::now();
+    let claimed = bench.claim(batch).await;
+    let at_claimed = Instant::now();
+    bench.intend(&claimed).await;
+    let at_intended = Instant::now();
+    bench.record(&claimed).await;
+    [at_claimed - began, at_intended - at_claimed, at_intended.elapsed()]
+}
+
 pub(crate) fn batches(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bench = runtime.block_on(Bench::open(folder.path()));
-    for (name, step) in [("claim", 0), ("intend", 1), ("record", 2)] {
-        criterion.bench_function(&format!("ledger: {name} {BATCH} rows"), |bencher| {
+    let mut measure = |name: String, rows: u32, steps: std::ops::Range<usize>| {
+        criterion.bench_function(&name, |bencher| {
             bencher.iter_custom(|times| {
-                let rows = BATCH * u32::try_from(times).expect("not so many");
+                let all = rows * u32::try_from(times).expect("not so many");
                 runtime.block_on(async {
-                    let mut spent = [Duration::ZERO; 3];
-                    for batch in bench.seed(rows).await.chunks(BATCH as usize) {
-                        let began = Instant::now();
-                        let claimed = bench.claim(batch).await;
-                        let at_claimed = Instant::now();
-                        bench.intend(&claimed).await;
-                        let at_intended = Instant::now();
-                        bench.record(&claimed).await;
-                        spent[0] += at_claimed - began;
-                        spent[1] += at_intended - at_claimed;
-                        spent[2] += at_intended.elapsed();
+                    let mut spent = Duration::ZERO;
+                    for batch in bench.seed(all).await.chunks(rows as usize) {
+                        spent += settle(&bench, batch).await[steps.clone()].iter().sum::<Duration>();
                     }
-                    spent[step]
+                    spent
                 })
             });
         });
+    };
+    for (name, step) in [("claim", 0), ("intend", 1), ("record", 2)] {
+        measure(format!("ledger: {name} {BATCH} rows"), BATCH, step..step + 1);
+    }
+    // A commit for each step: what few rows in a batch cost each of them.
+    for rows in [3, 16, 48] {
+        measure(format!("ledger: all three steps of {rows} rows"), rows, 0..3);
     }
 }

@@ -75,7 +75,8 @@ fn secrets(criterion: &mut Criterion) {
     let row = RowKey { run: RunId::new(Timestamp::UNIX_EPOCH), sheet_row: 2, generation: 1 };
     let payload = Payload { nik: Some(nik()), number: Some(number()) };
     criterion.bench_function("payload: hash", |bencher| bencher.iter(|| black_box(&payload).hashes(&keys)));
-    criterion.bench_function("payload: seal", |bencher| bencher.iter(|| black_box(&payload).seal(&keys, &row)));
+    criterion
+        .bench_function("payload: seal", |bencher| bencher.iter(|| black_box(&payload).seal(&keys, &row)));
     let sealed = payload.seal(&keys, &row);
     criterion.bench_function("payload: open", |bencher| {
         bencher.iter(|| Payload::open(&keys, &row, black_box(&sealed)).expect("sealed a line above"));

@@ -137,7 +137,8 @@ fn repository() -> &'static Path {
 
 /// What was built, as git names it.
 fn commit() -> String {
-    let told = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(repository()).output();
+    let told =
+        Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(repository()).output();
     let name = told.ok().filter(|told| told.status.success());
     name.map_or_else(|| "not known".into(), |told| String::from_utf8_lossy(&told.stdout).trim().to_owned())
 }

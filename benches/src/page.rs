@@ -50,7 +50,11 @@ fn page(frame: &Frame, medians: &[Median]) -> String {
         machine.memory_gb,
         machine.kernel,
         frame.others * 100.0,
-        if frame.others > 0.03 { ": **a busy machine, on which ratios and CPU hold better than rows/s**" } else { "" },
+        if frame.others > 0.03 {
+            ": **a busy machine, on which ratios and CPU hold better than rows/s**"
+        } else {
+            ""
+        },
     );
     page.push_str("![Rows a second](rows-per-second.svg)\n\n## What was asked\n\n");
     page.push_str(&goals_table(&goals(medians)));
@@ -62,7 +66,11 @@ fn page(frame: &Frame, medians: &[Median]) -> String {
 fn goals_table(goals: &[Goal]) -> String {
     let mut table = String::from("| what | asked | measured | |\n| --- | --- | --- | --- |\n");
     for Goal { what, wanted, measured, is_met } in goals {
-        let _ = writeln!(table, "| {what} | {wanted} | {measured} | {} |", if *is_met { "met" } else { "**missed**" });
+        let _ = writeln!(
+            table,
+            "| {what} | {wanted} | {measured} | {} |",
+            if *is_met { "met" } else { "**missed**" }
+        );
     }
     table
 }
@@ -72,7 +80,9 @@ fn table(medians: &[Median]) -> String {
         "| FHIR server | who | rows | rows/s | of raw | of in flight ÷ latency | CPU s per 1,000 rows | peak MB | requests a row | capacity used | refused | lost | written twice |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    let maybe = |value: Option<f64>, digits: usize| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"));
+    let maybe = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+    };
     for median in medians {
         let refused = median.scenario.is_hidden.then_some(median.refused * 100.0);
         let refused = refused.map_or_else(|| "–".to_owned(), |share| format!("{share:.2} %"));
@@ -133,7 +143,8 @@ fn picture(medians: &[Median]) -> String {
     for median in medians {
         if above != Some(median.scenario) {
             y += GAP;
-            let _ = writeln!(bars, "<text x=\"8\" y=\"{:.0}\">{}</text>", y + BAR - 3.0, median.scenario.name());
+            let _ =
+                writeln!(bars, "<text x=\"8\" y=\"{:.0}\">{}</text>", y + BAR - 3.0, median.scenario.name());
             above = Some(median.scenario);
         }
         let width = median.rate / most * (WIDTH - NAMES - 60.0);

@@ -89,7 +89,8 @@ impl Scenario {
             Delay::Around(ms) => format!("{ms} ms log-normal"),
         };
         let how = if self.batches { "batches" } else { "one by one" };
-        let hidden = if self.is_hidden { format!(", hidden {CAPACITY}/s, 1 % errors") } else { String::new() };
+        let hidden =
+            if self.is_hidden { format!(", hidden {CAPACITY}/s, 1 % errors") } else { String::new() };
         let bound = if self.bounded { "" } else { ", untuned" };
         format!("{delay}, {how}{hidden}{bound}")
     }

@@ -30,7 +30,10 @@ struct Stat {
 }
 
 fn stat(process: u32) -> Option<Stat> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    parsed(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
+}
+
+fn parsed(text: &str) -> Option<Stat> {
     // The name, in brackets, may hold anything.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     // proc(5): user and system time of its own, and of its children that have ended and were waited for.
@@ -77,8 +80,7 @@ pub(crate) fn cpu_of(roots: &[u32]) -> f64 {
         }
         false
     };
-    let ticks: u64 =
-        all.iter().filter(|(process, _)| is_below(**process)).map(|(_, stat)| stat.ticks).sum();
+    let ticks: u64 = all.iter().filter(|(process, _)| is_below(**process)).map(|(_, stat)| stat.ticks).sum();
     ticks as f64 / TICKS
 }
 
@@ -121,5 +123,27 @@ impl Machine {
             memory_gb: kilobytes.unwrap_or_default().div_ceil(1 << 20),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_it_is_called() {
+        let line = "17 (a) b (c) Z 4 17 17 0 -1 4194304 101 7 1 0 250 30 11 9 20 0 1 0 49112 3133440 389";
+        let stat = parsed(line).unwrap();
+        assert_eq!((stat.state.as_str(), stat.parent, stat.ticks), ("Z", 4, 300));
+        assert!(parsed("17 (a)").is_none());
+    }
+
+    #[test]
+    fn what_a_child_has_used_stays_with_its_parent() {
+        let before = own_cpu();
+        let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        assert!(std::process::Command::new("sh").args(["-c", busy]).status().unwrap().success());
+        assert!(cpu_of(&[std::process::id()]) > before, "a child that was waited for counts");
+        assert!(machine_cpu() >= own_cpu());
     }
 }

@@ -78,7 +78,12 @@ async fn one_at_a_time(job: Arc<Job>) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn row(raw: &Raw, sender: &mut SendRequest<Full<Bytes>>, nik: &str, number: &str) -> Result<bool, Problem> {
+async fn row(
+    raw: &Raw,
+    sender: &mut SendRequest<Full<Bytes>>,
+    nik: &str,
+    number: &str,
+) -> Result<bool, Problem> {
     let (host, path) = raw.server.split_once('/').ok_or("no path")?;
     let request = |method: Method, rest: String| {
         Request::builder()
@@ -90,7 +95,8 @@ async fn row(raw: &Raw, sender: &mut SendRequest<Full<Bytes>>, nik: &str, number
     };
     let system = simulators::NIK_SYSTEM.replace(':', "%3A").replace('/', "%2F");
     let search = request(Method::GET, format!("Patient?identifier={system}%7C{nik}"));
-    let answer = sender.send_request(search.header("prefer", "handling=strict").body(Full::default())?).await?;
+    let answer =
+        sender.send_request(search.header("prefer", "handling=strict").body(Full::default())?).await?;
     let is_found = answer.status().is_success();
     let body = answer.into_body().collect().await?.to_bytes();
     if !is_found {
@@ -113,8 +119,9 @@ async fn row(raw: &Raw, sender: &mut SendRequest<Full<Bytes>>, nik: &str, number
 
 /// Without the rules for several numbers, ranks and periods: the work of an edit, not its care.
 fn set_number(patient: &mut Value, number: &str) {
-    let is_mobile =
-        |entry: &&mut Value| entry["use"] == "mobile" && entry["system"] == "phone" && entry.get("period").is_none();
+    let is_mobile = |entry: &&mut Value| {
+        entry["use"] == "mobile" && entry["system"] == "phone" && entry.get("period").is_none()
+    };
     if patient.get("telecom").is_none() {
         patient["telecom"] = json!([]);
     }

@@ -109,28 +109,65 @@ pub(crate) fn goals(medians: &[Median]) -> Vec<Goal> {
         ours.map(value).reduce(f64::max)
     };
     let hidden = |system| get(HIDDEN, system);
-    let lost = medians.iter().filter(|median| median.system != System::Raw).map(|median| median.lost).sum::<u64>();
+    let lost =
+        medians.iter().filter(|median| median.system != System::Raw).map(|median| median.lost).sum::<u64>();
     let asked = [
-        ("raw loop, one by one, 50 ms: of requests in flight ÷ latency", AtLeast(0.95), get(FIFTY, System::Raw).and_then(|median| median.of_limit)),
+        (
+            "raw loop, one by one, 50 ms: of requests in flight ÷ latency",
+            AtLeast(0.95),
+            get(FIFTY, System::Raw).and_then(|median| median.of_limit),
+        ),
         ("standalone, one by one, 50 ms: of the raw loop", AtLeast(0.95), ratio(FIFTY, alone)),
         ("standalone, one by one, 0 ms: of the raw loop", AtLeast(0.5), ratio(AT_ONCE, alone)),
-        ("standalone, batches, 50 ms: times the raw loop one by one", AtLeast(5.0), ratio(FIFTY_BATCHES, alone)),
+        (
+            "standalone, batches, 50 ms: times the raw loop one by one",
+            AtLeast(5.0),
+            ratio(FIFTY_BATCHES, alone),
+        ),
         ("cluster, one by one, 50 ms: of the raw loop", AtLeast(0.9), ratio(FIFTY, cluster)),
-        ("cluster, batches, 50 ms: times the raw loop one by one", AtLeast(4.0), ratio(FIFTY_BATCHES, cluster)),
+        (
+            "cluster, batches, 50 ms: times the raw loop one by one",
+            AtLeast(4.0),
+            ratio(FIFTY_BATCHES, cluster),
+        ),
         ("standalone, one by one, 50 ms: CPU seconds per 1,000 rows", AtMost(0.3), cpu(alone)),
-        ("cluster, one by one, 50 ms: CPU seconds per 1,000 rows, broker and Postgres included", AtMost(1.0), cpu(cluster)),
+        (
+            "cluster, one by one, 50 ms: CPU seconds per 1,000 rows, broker and Postgres included",
+            AtMost(1.0),
+            cpu(cluster),
+        ),
         (
             "standalone, 20,000 rows at 150 ms log-normal, untuned: seconds",
             AtMost(60.0),
             get(UNTUNED, alone).filter(|median| median.rows == 20_000).map(|median| median.seconds),
         ),
-        ("standalone, hidden capacity: share used", AtLeast(0.95), hidden(alone).and_then(|median| median.used)),
-        ("cluster, hidden capacity: share used", AtLeast(0.95), hidden(cluster).and_then(|median| median.used)),
-        ("standalone, hidden capacity: share refused", AtMost(0.01), hidden(alone).map(|median| median.refused)),
-        ("cluster, hidden capacity: share refused", AtMost(0.01), hidden(cluster).map(|median| median.refused)),
+        (
+            "standalone, hidden capacity: share used",
+            AtLeast(0.95),
+            hidden(alone).and_then(|median| median.used),
+        ),
+        (
+            "cluster, hidden capacity: share used",
+            AtLeast(0.95),
+            hidden(cluster).and_then(|median| median.used),
+        ),
+        (
+            "standalone, hidden capacity: share refused",
+            AtMost(0.01),
+            hidden(alone).map(|median| median.refused),
+        ),
+        (
+            "cluster, hidden capacity: share refused",
+            AtMost(0.01),
+            hidden(cluster).map(|median| median.refused),
+        ),
         ("rows lost, in all trials but the raw loop's", AtMost(0.0), Some(lost as f64)),
         ("peak memory of a process at 20,000 rows, MB", AtMost(64.0), all(|median| median.peak, 20_000)),
-        ("peak memory of a process at 1,000,000 rows, MB", AtMost(128.0), all(|median| median.peak, 1_000_000)),
+        (
+            "peak memory of a process at 1,000,000 rows, MB",
+            AtMost(128.0),
+            all(|median| median.peak, 1_000_000),
+        ),
     ];
     let goal = |(what, bound, measured): (&'static str, Bound, Option<f64>)| {
         let measured = measured?;
@@ -144,5 +181,13 @@ pub(crate) fn goals(medians: &[Median]) -> Vec<Goal> {
 }
 
 fn shown(value: f64) -> String {
-    if value == value.trunc() { format!("{value}") } else if value < 0.1 { format!("{value:.4}") } else if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
+    if value == value.trunc() {
+        format!("{value}")
+    } else if value < 0.1 {
+        format!("{value:.4}")
+    } else if value < 10.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.1}")
+    }
 }

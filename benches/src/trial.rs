@@ -163,3 +163,22 @@ async fn to_its_end(began: Instant, running: Running) -> Ran {
     }
     Ran { seconds: (ended - began).as_secs_f64(), cost }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_capacity_used_is_neither_of_the_first_second_nor_of_the_last_rows() {
+        let seconds = |accepted: &[u64]| -> Vec<Second> {
+            accepted.iter().map(|accepted| Second { accepted: *accepted, rejected: 3 }).collect()
+        };
+        // Nothing, a start, 19 seconds at nine tenths, and a tail of retries.
+        let mut night = vec![0, 60];
+        night.extend([180; 19]);
+        night.extend([20, 1, 1]);
+        assert_eq!(used(&seconds(&night)), Some(0.9));
+        assert_eq!(used(&seconds(&[0, 0])), None);
+        assert_eq!(used(&seconds(&[180])), None);
+    }
+}

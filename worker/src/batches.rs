@@ -17,9 +17,10 @@ use shared::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-/// One in so many of the rows in hand is waited for. A row waits three times, and half of the rows in hand are there to
-/// keep the server busy meanwhile: with shorter or longer answers than usual the waits shrink and grow alike.
-const SHARE: usize = 8;
+/// One in so many of the rows in hand is waited for. A row waits three times on its way, for half of that share on
+/// average, and of four rows in hand one is enough to keep the server busy. As a share the waits follow how fast rows
+/// go: with a slow server they are long, with a fast one short.
+const SHARE: usize = 4;
 
 /// How batches are cut.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,7 @@ pub struct BatchTerms {
 
 impl Default for BatchTerms {
     fn default() -> Self {
-        Self { most: 100, linger: Duration::from_millis(25) }
+        Self { most: 100, linger: Duration::from_millis(100) }
     }
 }
 

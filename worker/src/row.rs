@@ -280,6 +280,9 @@ impl Rows {
                 );
             }
             let edit = patient.edit(&work.number, self.clock.now(), &self.telecom);
+            // What is written is in the change; thousands of rows may wait from here on, and a Patient's tree is several
+            // times its text.
+            drop(patient);
             if edit.several_current_mobiles && !work.warnings.contains(&Warning::SeveralCurrentMobiles) {
                 work.warnings.push(Warning::SeveralCurrentMobiles);
             }
