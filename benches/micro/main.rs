@@ -28,7 +28,7 @@ fn number() -> PhoneNumber {
 
 /// A Patient of the simulators, as a search brings it.
 fn patient() -> Vec<u8> {
-    let store = simulators::FhirStore::new(NIK_SYSTEM.into(), simulators::WallClock::default());
+    let store = simulators::FhirStore::new(NIK_SYSTEM, simulators::WallClock::default());
     let population = Population::generate(1, 16);
     population.load_into(&store);
     // The one with most to it.
