@@ -4,7 +4,7 @@
 EARLIER = b5378f1
 
 .PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz \
-  images compose-secrets compose-demo earlier
+  images compose-secrets compose-demo earlier bench bench-micro
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -22,6 +22,16 @@ demo-cluster: services
 	if [ $$status -eq 3 ]; then \
 	  echo "That was exit status 3: finished, with dead letters to look at. The demo's night holds a few by design."; \
 	elif [ $$status -ne 0 ]; then exit $$status; fi
+
+# What both make of a night beside a bare HTTP client, into docs/benchmarks: about 15 minutes, on a machine with nothing else
+# to do. Quick, and into target/bench: make bench ROWS=2000 ROUNDS=1, or ONLY='50 ms, one by one'.
+bench: services
+	cargo build --release --locked -p standalone -p producer -p worker -p benches --bins --no-default-features --features producer/cluster,worker/cluster
+	target/release/bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)')
+
+# The steps of a row's way by themselves.
+bench-micro:
+	cargo bench --locked -p benches --bench micro
 
 # Every test but the long ones.
 test: bins others services browser watching

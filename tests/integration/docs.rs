@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -40,6 +40,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/upgrading.md",
     "docs/guarantees.md",
     "docs/limits.md",
+    "docs/benchmarks/README.md",
 ];
 
 /// The documents that an operator types from.
@@ -299,6 +300,7 @@ fn is_path(span: &str) -> bool {
     let first = span.split('/').next().unwrap_or_default();
     let ours = [
         ".ci",
+        "benches",
         "deploy",
         "docs",
         "migrations",

@@ -86,6 +86,7 @@ pub(crate) struct Work<'a> {
 impl Rows {
     /// Works on one delivery and settles it.
     pub async fn work(&self, delivery: Delivery) {
+        let _counted = self.batches.count();
         let span = traces::attempt(&delivery);
         let work = async {
             let how = self.carry(&delivery.message).await;
@@ -283,6 +284,9 @@ impl Rows {
                 );
             }
             let edit = patient.edit(&work.number, self.clock.now(), &self.telecom);
+            // What is written is in the change; thousands of rows may wait from here on, and a Patient's tree is several
+            // times its text.
+            drop(patient);
             if edit.several_current_mobiles && !work.warnings.contains(&Warning::SeveralCurrentMobiles) {
                 work.warnings.push(Warning::SeveralCurrentMobiles);
             }

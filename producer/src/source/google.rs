@@ -41,9 +41,9 @@ use super::range::{SheetRange, a1};
 use super::row::is_blank_row;
 use super::{BATCH_ROWS, LAST_ROW, REREADS_LIMIT, ReadSummary, RowSink, RowSource, SourceError};
 
-/// Rows whose three columns one request of the second look covers. Quota counts requests, and three cells of
-/// 20,000 rows weigh less than whole rows of [`BATCH_ROWS`].
-const LOOK_ROWS: u32 = 20_000;
+/// Rows whose three columns one request of the second look covers. Quota counts requests; but each cell is a list of its
+/// own when it is read, and takes some 350 bytes of memory for the moment.
+const LOOK_ROWS: u32 = 10_000;
 
 /// What to read and how.
 #[derive(Clone, Debug)]
