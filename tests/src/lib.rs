@@ -9,5 +9,7 @@ pub mod keda;
 #[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
 pub mod managers;
 pub mod night;
+pub mod oracle;
 pub mod process;
 pub mod services;
+pub mod simulated;

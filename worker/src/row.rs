@@ -126,7 +126,7 @@ impl Rows {
         let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
         let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));
-        let account = Account::new(claimed.key, deadline);
+        let account = Account::new(claimed.key, claimed.attempts, deadline);
         let Some((nik, number)) = self.open(claimed) else {
             let record = Record {
                 key: claimed.key,
@@ -232,7 +232,11 @@ impl Rows {
             Stop::Unsaid => Settlement::Returned,
             Stop::Later(after, error) => Settlement::Retry { after, counted: false, error },
             Stop::Refused(failure) => {
-                Settlement::Failed { reason: Reason::RejectedByServer, error: error_chain(&failure) }
+                let reason = match failure {
+                    Failure::TooLarge(_) => Reason::ResourceTooLarge,
+                    _ => Reason::RejectedByServer,
+                };
+                Settlement::Failed { reason, error: error_chain(&failure) }
             }
             Stop::Retry(error) => {
                 let attempts = claimed.attempts + 1;

@@ -71,6 +71,7 @@ impl Worker {
         };
         let keep_gate = async {
             tokio::select! {
+                biased;
                 () = self.keep_gate() => {}
                 () = self.sample() => {}
                 () = done.cancelled() => {}
@@ -96,6 +97,7 @@ impl Worker {
             tokio::time::sleep(LAST_MOMENT).await;
         };
         tokio::select! {
+            biased;
             () = self.run(drain.clone(), abort.clone()) => {}
             () = run_out => {}
         }
@@ -110,6 +112,7 @@ impl Worker {
         loop {
             if deliveries.is_none() {
                 tokio::select! {
+                    biased;
                     subscribed = subscribe(queue, Channel::Work, self.most_in_hand()) => deliveries = subscribed,
                     () = drain.cancelled() => break,
                 }
@@ -132,6 +135,7 @@ impl Worker {
         drop(deliveries);
         loop {
             tokio::select! {
+                biased;
                 ended = tasks.join_next() => match ended {
                     Some(ended) => note_panic(ended),
                     None => break,
@@ -151,13 +155,16 @@ impl Worker {
         loop {
             if deliveries.is_none() {
                 tokio::select! {
+                    biased;
                     subscribed = subscribe(queue, Channel::DeadLetters, BURIALS) => deliveries = subscribed,
                     () = stop.cancelled() => break,
                 }
             }
             let room = tasks.len() < BURIALS;
             tokio::select! {
+                biased;
                 Some(ended) = tasks.join_next() => note_panic(ended),
+                () = stop.cancelled() => break,
                 delivery = next(&mut deliveries), if room => match delivery {
                     Some(delivery) => {
                         let rows = self.rows.clone();
@@ -166,7 +173,6 @@ impl Worker {
                     }
                     None => deliveries = None,
                 },
-                () = stop.cancelled() => break,
             }
         }
         drop(deliveries);
