@@ -40,7 +40,7 @@ fn rows(criterion: &mut Criterion) {
     let rules = RowRules {
         run_date: "2026-11-23".parse().expect("a date"),
         zone: TimeZone::UTC,
-        date_order: DateOrder::default(),
+        date_order: DateOrder::Dmy,
     };
     let cell = |text: &str| Cell::Text(text.into());
     let row = SourceRow {
