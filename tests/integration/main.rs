@@ -7,6 +7,7 @@ mod conformance;
 mod deploy;
 mod docs;
 mod first_night;
+mod limiter;
 mod night;
 mod process;
 mod secrets;

@@ -17,6 +17,8 @@ const DEEPEST_CUT: f64 = 0.5;
 /// K of the growth curve, as a multiple of the pace's: where little is in flight the smallest step is a large
 /// one, and probing is coarser than it is for the pace.
 const RECOVERY: f64 = 1.5;
+/// K after a cut for latency, which nobody was refused for, in seconds.
+const LATENCY_RECOVERY: f64 = 6.0;
 /// The most time one answer can stand for, unless it took longer itself.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,8 @@ pub(super) struct Concurrency {
     /// `None` is slow start.
     curve: Option<Curve>,
     last_cut: Option<Instant>,
+    /// The last cut was for latency.
+    was_late: bool,
     last_refusal: Option<Instant>,
     last_answer: Instant,
     latency: LatencyWatch,
@@ -75,6 +79,7 @@ impl Concurrency {
             ceiling,
             curve: None,
             last_cut: None,
+            was_late: false,
             last_refusal: None,
             last_answer: now,
             latency: LatencyWatch::new(),
@@ -133,7 +138,8 @@ impl Concurrency {
         self.unused = 0.0;
         // One more per success is doubling per window: slow start's speed (RFC 9438 §4.10), and a bound.
         let fastest = self.limit + 1.0;
-        let due = self.curve.as_mut().map_or(fastest, |curve| curve.advance(step, RECOVERY * ended.recovery));
+        let recovery = if self.was_late { LATENCY_RECOVERY } else { RECOVERY * ended.recovery };
+        let due = self.curve.as_mut().map_or(fastest, |curve| curve.advance(step, recovery));
         self.limit = due.clamp(self.limit, fastest).min(self.ceiling);
     }
 
@@ -147,7 +153,10 @@ impl Concurrency {
         };
         match self.latency.end(ended.number, class.map(|class| (class, ended.latency())), at) {
             Trend::Steady => {}
-            Trend::Rising(share) => self.fall(ended, self.limit, self.limit * share),
+            Trend::Rising(share) => {
+                self.fall(ended, self.limit, self.limit * share);
+                self.was_late = true;
+            }
             Trend::Moved { limit_before } => self.curve = Some(Curve::recovering(limit_before, self.limit)),
         }
     }
@@ -178,6 +187,7 @@ impl Concurrency {
         self.limit = after.max(1.0);
         self.curve = Some(Curve::recovering(refused.max(1.0), after));
         self.last_cut = Some(ended.now);
+        self.was_late = false;
         self.latency.restart(ended.next_number);
     }
 }

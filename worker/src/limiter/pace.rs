@@ -9,12 +9,18 @@ use tokio::time::Instant;
 use super::concurrency::Ended;
 use super::curve::Curve;
 use super::meter::Meter;
+use super::taken::{Estimate, Taken};
+use super::usual::Usual;
 
 /// Share of the accepted rate that a refusal leaves.
 const AFTER_REFUSAL: f64 = 0.88;
 /// Share of the accepted rate to grow back to before probing: it was measured while the server's allowance for
 /// bursts was being used up, and is a little more than it takes for long.
 const SUSTAINED: f64 = 0.97;
+/// Share of what the server takes to start with after a hold, in which its allowance for bursts filled up …
+const AFTER_HOLD: f64 = 0.98;
+/// … and to grow back to before probing: the next hold costs more than this.
+const JUST_BELOW: f64 = 0.99;
 /// Share of the pace that a refusal leaves where it came too soon to measure what was accepted.
 const AFTER_QUICK_REFUSAL: f64 = 0.7;
 /// One cut takes the pace to no less than this share.
@@ -56,6 +62,8 @@ pub(super) struct Pace {
     last_answer: Instant,
     idle: f64,
     accepted: Meter,
+    taken: Taken,
+    usual: Usual,
 }
 
 impl Pace {
@@ -69,6 +77,8 @@ impl Pace {
             last_answer: now,
             idle: 0.0,
             accepted: Meter::new(now),
+            taken: Taken::new(now),
+            usual: Usual::new(now),
         }
     }
 
@@ -92,7 +102,8 @@ impl Pace {
 
     /// Takes the turn. Returns whether the start is on schedule, so that a faster pace would have let it go earlier.
     /// A start that waited for a slot never is, and the schedule does not catch up with it: that would bunch.
-    pub(super) fn start(&mut self, now: Instant, waited_for_slot: bool) -> bool {
+    pub(super) fn start(&mut self, number: u64, now: Instant, waited_for_slot: bool) -> bool {
+        self.taken.started(number, now);
         let Some(rate) = self.rate() else { return false };
         let late = now.saturating_duration_since(self.next);
         let from = if waited_for_slot || late > TOLERANCE { now } else { self.next };
@@ -108,10 +119,14 @@ impl Pace {
             return;
         }
         self.accepted.count(ended.now);
+        let accepted = self.accepted.rate(ended.now);
+        if let Some(accepted) = accepted {
+            self.usual.accepted(ended.now, accepted, step);
+        }
         let Some(rate) = self.rate else { return };
         if held_back {
             self.idle = 0.0;
-            if self.accepted.rate(ended.now).is_none_or(|accepted| rate < accepted * UNUSED_ABOVE) {
+            if accepted.is_none_or(|accepted| rate < accepted * UNUSED_ABOVE) {
                 let due = self.curve.advance(step, ended.recovery).max(rate);
                 self.rate = Some(self.ceiling.map_or(due, |ceiling| due.min(ceiling)));
             }
@@ -121,6 +136,21 @@ impl Pace {
                 self.rate = None;
             }
         }
+    }
+
+    /// Takes note of a refusal, whatever it is about.
+    pub(super) fn note_refusal(&mut self, ended: &Ended) {
+        self.taken.refused(ended.number, ended.started);
+    }
+
+    /// Whether the server was refusing at less than it took for long, not long ago.
+    pub(super) fn is_below_usual(&self, now: Instant) -> bool {
+        self.rate.is_some_and(|rate| self.usual.is_above(rate, now))
+    }
+
+    /// Whether it is known what the server usually takes.
+    pub(super) fn knows_usual(&self) -> bool {
+        self.usual.is_known()
     }
 
     /// A refusal by rate.
@@ -139,15 +169,33 @@ impl Pace {
         };
         let after = after.max(SLOWEST);
         self.rate = Some(after);
-        self.curve = Curve::recovering((refused * SUSTAINED).max(after), after);
+        let curve = Curve::recovering((refused * SUSTAINED).max(after), after);
+        // Beyond what it usually takes there is no hurry, and less to be refused.
+        let hurry = self.is_below_usual(ended.now) || !self.usual.is_known();
+        self.curve = if hurry { curve } else { curve.slower(1) };
         self.last_cut = Some(ended.now);
         self.idle = 0.0;
         self.accepted.clear();
         Refusal::Lowered
     }
 
-    /// Starts again after a hold.
-    pub(super) fn resume(&mut self, now: Instant) {
+    /// Starts again after a hold of so many seconds.
+    pub(super) fn resume(&mut self, now: Instant, held: f64) {
+        match self.taken.estimate() {
+            Some(Estimate::Close(rate)) => {
+                let (refused, after) = (rate * JUST_BELOW, (rate * AFTER_HOLD).max(SLOWEST));
+                self.rate = Some(after);
+                self.curve = Curve::recovering(refused.max(after), after);
+            }
+            Some(Estimate::Rough(rate, times)) => {
+                let rate = rate.max(SLOWEST);
+                self.rate = Some(rate);
+                // Slower each time: what goes beyond the rate by little takes long, and tells it apart from a burst.
+                self.curve = Curve::probing(rate).slower(times - 1);
+            }
+            None => {}
+        }
+        self.taken.resume(now, held);
         self.next = now;
         self.last_answer = now;
         self.idle = 0.0;
