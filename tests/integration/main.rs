@@ -7,6 +7,8 @@ mod conformance;
 mod deploy;
 mod docs;
 mod first_night;
+#[cfg(feature = "vault")]
+mod http2;
 mod limiter;
 mod night;
 mod process;

@@ -6,6 +6,6 @@ mod night;
 mod scenario;
 mod server;
 
-pub use night::{Night, Plan, TICK, Tick};
+pub use night::{Night, Plan, Tick};
 pub use scenario::{Change, SCENARIOS, Scenario};
 pub use server::{Answer, Bound, Latency, Server};

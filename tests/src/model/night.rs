@@ -12,8 +12,7 @@ use worker::limiter::{Limiter, LimiterConfig, Sample, Verdict};
 
 use super::server::{Answer, Server};
 
-/// What is looked at together.
-pub const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(100);
 const TICKS_A_SECOND: usize = 10;
 
 /// A tenth of a second of a night.

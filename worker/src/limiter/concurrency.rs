@@ -61,6 +61,8 @@ pub(super) struct Concurrency {
     /// `None` is slow start.
     curve: Option<Curve>,
     last_cut: Option<Instant>,
+    /// Before the last cut for a refusal.
+    before_cut: f64,
     /// The last cut was for latency.
     was_late: bool,
     last_refusal: Option<Instant>,
@@ -79,6 +81,7 @@ impl Concurrency {
             ceiling,
             curve: None,
             last_cut: None,
+            before_cut: 0.0,
             was_late: false,
             last_refusal: None,
             last_answer: now,
@@ -168,10 +171,18 @@ impl Concurrency {
             return false;
         }
         // One below the level that was refused, not below the limit, which may not have been reached.
+        self.before_cut = self.limit;
         let floor = self.limit * DEEPEST_CUT / AFTER_REFUSAL;
         let refused = (ended.level as f64 - 1.0).clamp(floor, self.limit).max(1.0);
         self.fall(ended, refused, refused * AFTER_REFUSAL);
         true
+    }
+
+    /// The last refusals turned out to be about the rate: what they took from the limit comes back, since it would only
+    /// keep the pace from being used.
+    pub(super) fn acquit(&mut self) {
+        self.limit = self.limit.max(self.before_cut);
+        self.curve = Some(Curve::probing(self.limit));
     }
 
     /// Time passed in which nothing was allowed to start.

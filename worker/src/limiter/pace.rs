@@ -23,6 +23,9 @@ const AFTER_HOLD: f64 = 0.98;
 const JUST_BELOW: f64 = 0.99;
 /// Share of the pace that a refusal leaves where it came too soon to measure what was accepted.
 const AFTER_QUICK_REFUSAL: f64 = 0.7;
+/// Several of those in a row leave no less than this share of what was accepted before them: a server that counts by
+/// the second refuses all that comes in the rest of one.
+const DEEPEST_QUICK_CUT: f64 = 0.25;
 /// One cut takes the pace to no less than this share.
 const DEEPEST_CUT: f64 = 0.4;
 /// Below this the pace does not fall: a server that takes less says so with `Retry-After`. Requests a second.
@@ -62,6 +65,8 @@ pub(super) struct Pace {
     last_answer: Instant,
     idle: f64,
     accepted: Meter,
+    /// What was accepted a second at the last refusal at which that could be told.
+    measured: f64,
     taken: Taken,
     usual: Usual,
 }
@@ -77,6 +82,7 @@ impl Pace {
             last_answer: now,
             idle: 0.0,
             accepted: Meter::new(now),
+            measured: 0.0,
             taken: Taken::new(now),
             usual: Usual::new(now),
         }
@@ -143,9 +149,9 @@ impl Pace {
         self.taken.refused(ended.number, ended.started);
     }
 
-    /// Whether the server was refusing at less than it took for long, not long ago.
-    pub(super) fn is_below_usual(&self, now: Instant) -> bool {
-        self.rate.is_some_and(|rate| self.usual.is_above(rate, now))
+    /// Whether a server that takes this rate takes less than it did for long, not long ago.
+    pub(super) fn is_below_usual(&self, rate: f64, now: Instant) -> bool {
+        self.usual.is_above(rate, now)
     }
 
     /// Whether it is known what the server usually takes.
@@ -160,18 +166,24 @@ impl Pace {
         }
         let (refused, after) = match (self.rate, self.accepted.rate(ended.now)) {
             (None, None) => return Refusal::Unmeasured,
-            (Some(rate), None) => (rate * AFTER_QUICK_REFUSAL / AFTER_REFUSAL, rate * AFTER_QUICK_REFUSAL),
+            (Some(rate), None) => {
+                let after = (rate * AFTER_QUICK_REFUSAL).max(self.measured * DEEPEST_QUICK_CUT).min(rate);
+                (after / AFTER_REFUSAL, after)
+            }
             (None, Some(accepted)) => (accepted, accepted * AFTER_REFUSAL),
             (Some(rate), Some(accepted)) => {
                 let refused = accepted.clamp(rate * DEEPEST_CUT / AFTER_REFUSAL, rate);
                 (refused, refused * AFTER_REFUSAL)
             }
         };
+        if let Some(accepted) = self.accepted.rate(ended.now) {
+            self.measured = accepted;
+        }
         let after = after.max(SLOWEST);
         self.rate = Some(after);
         let curve = Curve::recovering((refused * SUSTAINED).max(after), after);
         // Beyond what it usually takes there is no hurry, and less to be refused.
-        let hurry = self.is_below_usual(ended.now) || !self.usual.is_known();
+        let hurry = self.is_below_usual(after, ended.now) || !self.usual.is_known();
         self.curve = if hurry { curve } else { curve.slower(1) };
         self.last_cut = Some(ended.now);
         self.idle = 0.0;
@@ -179,9 +191,11 @@ impl Pace {
         Refusal::Lowered
     }
 
-    /// Starts again after a hold of so many seconds.
-    pub(super) fn resume(&mut self, now: Instant, held: f64) {
-        match self.taken.estimate() {
+    /// Starts again after a hold of so many seconds. Returns whether what was refused before it is known to have been
+    /// beyond a rate.
+    pub(super) fn resume(&mut self, now: Instant, held: f64) -> bool {
+        let estimate = self.taken.estimate();
+        match estimate {
             Some(Estimate::Close(rate)) => {
                 let (refused, after) = (rate * JUST_BELOW, (rate * AFTER_HOLD).max(SLOWEST));
                 self.rate = Some(after);
@@ -200,6 +214,7 @@ impl Pace {
         self.last_answer = now;
         self.idle = 0.0;
         self.accepted.clear();
+        matches!(estimate, Some(Estimate::Close(_)))
     }
 
     /// Sees to it that there is a pace, of at most `rate` a second; nothing is known against a faster one.

@@ -16,6 +16,7 @@ const SHORTEST_AT_FIRST: f64 = 2.0;
 const SHORTEST_BELOW_USUAL: f64 = 2.0;
 /// … and long enough for this many requests, so that a slow server does not refuse one in ten …
 const REQUESTS_PER_RECOVERY: f64 = 75.0;
+const REQUESTS_BELOW_USUAL: f64 = 20.0;
 /// … and this many times as long as the hold that a refusal brought, so that holds cost about a tenth of the time …
 const RECOVERY_PER_HOLD: f64 = 60.0;
 const PER_HOLD_BELOW_USUAL: f64 = 2.5;
@@ -213,7 +214,9 @@ impl State {
         let Some(hold) = self.hold.take() else { return };
         let held = hold.until.saturating_duration_since(hold.since).as_secs_f64();
         self.concurrency.resume(now);
-        self.pace.resume(now, held);
+        if self.pace.resume(now, held) {
+            self.concurrency.acquit();
+        }
         self.pace.spread(SPREAD * self.sustained());
         self.space_refusals(now, held);
     }
@@ -226,12 +229,12 @@ impl State {
     /// Sets K after a refusal and again after the hold that it brought, in seconds.
     fn space_refusals(&mut self, now: Instant, held: f64) {
         let rate = self.pace.learned().unwrap_or_else(|| self.sustained());
-        let (shortest, per_hold) = match self.pace.is_below_usual(now) {
-            true => (SHORTEST_BELOW_USUAL, PER_HOLD_BELOW_USUAL),
-            false if !self.pace.knows_usual() => (SHORTEST_AT_FIRST, RECOVERY_PER_HOLD),
-            false => (SHORTEST_RECOVERY, RECOVERY_PER_HOLD),
+        let (shortest, per_hold, requests) = match self.pace.is_below_usual(rate, now) {
+            true => (SHORTEST_BELOW_USUAL, PER_HOLD_BELOW_USUAL, REQUESTS_BELOW_USUAL),
+            false if !self.pace.knows_usual() => (SHORTEST_AT_FIRST, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY),
+            false => (SHORTEST_RECOVERY, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY),
         };
         let least = (held * per_hold).max(shortest);
-        self.recovery = least.max(REQUESTS_PER_RECOVERY / rate).clamp(shortest, LONGEST_RECOVERY);
+        self.recovery = least.max(requests / rate).clamp(shortest, LONGEST_RECOVERY);
     }
 }
