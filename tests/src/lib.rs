@@ -10,5 +10,7 @@ pub mod keda;
 pub mod managers;
 pub mod model;
 pub mod night;
+pub mod oracle;
 pub mod process;
 pub mod services;
+pub mod simulated;

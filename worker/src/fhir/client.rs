@@ -372,10 +372,12 @@ impl FhirClient {
         headers.insert(header::ACCEPT, FHIR_JSON);
         sent.apply(headers);
         let answered = tokio::time::timeout(self.timeout, self.transport.clone().oneshot(request)).await;
+        let writes = matches!(operation, Operation::Update | Operation::Bundle);
+        let of_operation = |failure: Failure| if writes { failure.of_write() } else { failure };
         let response: Response<Bytes> = answered
             .map_err(|_| Failure::transient(Transient::Timeout, None))?
-            .map_err(Failure::from_transport)?;
-        let value = answer::resource(operation, &response, &sent, self.clock.now())?;
+            .map_err(|error| of_operation(Failure::from_transport(error)))?;
+        let value = answer::resource(operation, &response, &sent, self.clock.now()).map_err(of_operation)?;
         let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
         Ok((value, etag.and_then(VersionId::from_etag)))
     }
