@@ -8,8 +8,7 @@ const USUAL: Latency = Latency { median: 0.150, sigma: 0.4 };
 
 async fn settles(number: usize, retry_after: bool, used: f64, refused: f64) {
     let base = *Scenario::named("rate-steady").expect("it is there");
-    let scenario =
-        Scenario { bound: Bound::Number(number), retry_after, seconds: 150, failing: 0.0, ..base };
+    let scenario = Scenario { bound: Bound::Number(number), retry_after, seconds: 150, failing: 0.0, ..base };
     let night = scenario.run(1).await;
     assert_used(&night, 30..150, scenario.capacity(), used, refused);
 }

@@ -25,11 +25,16 @@ async fn it_does_not_oscillate() {
     each("rate-steady", |_, night| {
         let settled = 30..300;
         assert_used(night, settled.clone(), 200.0, 0.97, 0.002);
-        let mut paces: Vec<f64> =
-            settled.flat_map(|second| &night.ticks[second * 10..][..10]).filter_map(|tick| tick.pace).collect();
+        let mut paces: Vec<f64> = settled
+            .flat_map(|second| &night.ticks[second * 10..][..10])
+            .filter_map(|tick| tick.pace)
+            .collect();
         paces.sort_by(f64::total_cmp);
         let (low, high) = (paces[paces.len() / 20], paces[paces.len() * 19 / 20]);
-        assert!(low > 170.0 && high < 230.0, "nine tenths of the time within {low:.0} and {high:.0}\n{night:?}");
+        assert!(
+            low > 170.0 && high < 230.0,
+            "nine tenths of the time within {low:.0} and {high:.0}\n{night:?}"
+        );
     })
     .await;
     each("rate-steady-retry-after", |_, night| {
@@ -37,7 +42,10 @@ async fn it_does_not_oscillate() {
         let mut paces: Vec<f64> = night.ticks[600..].iter().filter_map(|tick| tick.pace).collect();
         paces.sort_by(f64::total_cmp);
         let (low, high) = (paces[paces.len() / 20], paces[paces.len() * 19 / 20]);
-        assert!(low > 180.0 && high < 210.0, "nine tenths of the time within {low:.0} and {high:.0}\n{night:?}");
+        assert!(
+            low > 180.0 && high < 210.0,
+            "nine tenths of the time within {low:.0} and {high:.0}\n{night:?}"
+        );
     })
     .await;
 }
