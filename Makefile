@@ -4,7 +4,7 @@
 EARLIER = 06c6bd0
 
 .PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks \
-  images compose-secrets compose-demo earlier
+  nights images compose-secrets compose-demo earlier
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -23,13 +23,21 @@ demo-cluster: services
 	  echo "That was exit status 3: finished, with dead letters to look at. The demo's night holds a few by design."; \
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
-# Every test but the long ones.
+# Every test but the long ones, and so many simulated nights: a number and no time, so that the same are played everywhere.
 test: bins others services browser watching
 	cargo test --workspace --locked
+	cargo run --locked -p tests --bin simulated-nights -- --seeds 1500
 
 # The long ones too: more kills.
 test-all: bins others services browser watching earlier
 	cargo test --workspace --locked -- --include-ignored
+
+# Many more simulated nights, of other seeds: `make nights SEEDS=1000000 FROM=5000000`. A plan that breaks a promise is
+# printed; what to do with it is in ARCHITECTURE.md.
+SEEDS ?= 100000
+FROM ?= 1500
+nights:
+	cargo run --release --locked -p tests --bin simulated-nights -- --seeds $(SEEDS) --from $(FROM)
 
 lint: checks
 	cargo fmt --all --check

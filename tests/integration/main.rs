@@ -10,5 +10,6 @@ mod first_night;
 mod night;
 mod process;
 mod secrets;
+mod simulated;
 mod traces;
 mod watching;
