@@ -14,5 +14,6 @@ mod limiter;
 mod night;
 mod process;
 mod secrets;
+mod simulated;
 mod traces;
 mod watching;
