@@ -125,7 +125,7 @@ impl Rows {
         let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
         let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));
-        let account = Account::new(claimed.key, deadline);
+        let account = Account::new(claimed.key, claimed.attempts, deadline);
         let Some((nik, number)) = self.open(claimed) else {
             let record = Record {
                 key: claimed.key,
