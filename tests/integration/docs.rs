@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -41,6 +41,8 @@ const DOCUMENTS: [&str; 15] = [
     "docs/guarantees.md",
     "docs/limits.md",
     "docs/benchmarks/README.md",
+    "docs/limiter.md",
+    "docs/scaling.md",
 ];
 
 /// The documents that an operator types from.
@@ -221,6 +223,7 @@ fn the_metrics_are_those_of_the_contract_and_the_readme_names_them() {
         "fhir_retries_total",
         "fhir_concurrency_limit",
         "fhir_in_flight",
+        "fhir_pace_requests_per_second",
         "queue_depth",
         "queue_consumers",
         "dead_letters_open",

@@ -334,7 +334,7 @@ impl FhirClient {
         Ok(strict(request))
     }
 
-    fn patient(&self, id: &PatientId) -> Result<Uri, Failure> {
+    pub(super) fn patient(&self, id: &PatientId) -> Result<Uri, Failure> {
         uri(&format!("{}Patient/{id}", self.base))
     }
 
@@ -383,7 +383,7 @@ impl FhirClient {
     }
 }
 
-fn get(operation: Operation, uri: Uri) -> Request<Bytes> {
+pub(super) fn get(operation: Operation, uri: Uri) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = uri;
     request.extensions_mut().insert(operation);

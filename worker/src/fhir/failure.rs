@@ -169,6 +169,12 @@ impl Failure {
         }
     }
 
+    /// Whether less would have been taken: 413 (content), 414 (URI) and 431 (header fields too large; RFC 9110,
+    /// RFC 6585). Nothing was carried out.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Rejected { status: 413 | 414 | 431, .. })
+    }
+
     /// Whether the server refuses what was asked, and would again.
     pub(super) fn is_for_the_request(&self) -> bool {
         matches!(self, Self::Rejected { .. } | Self::Forbidden { .. } | Self::Gone { .. } | Self::TooLarge(_))

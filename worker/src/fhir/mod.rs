@@ -23,6 +23,7 @@ mod search;
 mod telecom;
 mod traced;
 mod transport;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -37,4 +38,5 @@ pub use many::{Entry, SearchMany};
 pub use patient::{Body, Inactive, Patient, PatientId, VersionId};
 pub use search::Found;
 pub use telecom::{Change, Edit, TelecomPolicy};
+pub use trial::TriedUpdate;
 pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport, token_transport};
