@@ -117,7 +117,8 @@ async fn a_package_has_man_pages_and_what_shells_complete() {
     }
     // As a shell does that is asked to complete the program's name for the first time.
     let bash = installed.path("/usr/share/bash-completion/completions/standalone");
-    let known = Command::new("bash").args(["-c", ". \"$0\" && complete -p standalone"]).arg(bash).output().await;
+    let known =
+        Command::new("bash").args(["-c", ". \"$0\" && complete -p standalone"]).arg(bash).output().await;
     let known = known.expect("bash");
     assert!(known.status.success(), "{}", String::from_utf8_lossy(&known.stderr));
 }
