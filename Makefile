@@ -4,7 +4,7 @@
 EARLIER = 06c6bd0
 
 .PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks \
-  images compose-secrets compose-demo earlier
+  chaos images compose-secrets compose-demo earlier
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -68,6 +68,11 @@ browser:
 # Prometheus, and what checks the alert rules.
 watching:
 	scripts/install-prometheus
+
+# Every fault, again and again, on processes that really die, a real RabbitMQ and a real Postgres; then a table. See its --help.
+CHAOS = --repeats 20
+chaos: bins services
+	target/debug/chaos $(CHAOS)
 
 # The pictures of the pages in docs/pictures, taken anew.
 pictures: bins browser

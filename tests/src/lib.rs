@@ -1,6 +1,7 @@
 //! What the integration tests are made of; the tests themselves are in the one binary `integration`.
 
 pub mod browser;
+pub mod chaos;
 #[cfg(feature = "otlp")]
 pub mod collector;
 pub mod conformance;
@@ -9,5 +10,6 @@ pub mod keda;
 #[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
 pub mod managers;
 pub mod night;
+pub mod oracle;
 pub mod process;
 pub mod services;

@@ -8,6 +8,7 @@ use shared::backing::Backing;
 use shared::caller;
 use shared::retry::RetryPolicy;
 use shared::settings::Settings;
+use shared::testing::hurried;
 
 use crate::batches::{BatchTerms, Batches};
 use crate::breaker::BreakerTerms;
@@ -50,9 +51,9 @@ impl Default for Tuning {
             breaker: BreakerTerms::default(),
             pause: PauseTerms::default(),
             gather: GatherTerms::default(),
-            first_retry: Duration::from_millis(500),
-            longest_retry: Duration::from_secs(300),
-            lease_margin: Duration::from_secs(15),
+            first_retry: hurried(Duration::from_millis(500)),
+            longest_retry: hurried(Duration::from_secs(300)),
+            lease_margin: hurried(Duration::from_secs(15)),
         }
     }
 }
