@@ -14,7 +14,7 @@ use crate::error_chain;
 use crate::ledger::{Closing, DueTerms, Ledger, LedgerError, Run, RunId, RunKind, RunState};
 use crate::queue::{Queue, QueueError};
 use crate::report::Report;
-use crate::testing::{Failpoint, hurried};
+use crate::testing::{Failpoint, hurried, hurried_to};
 use crate::traces;
 
 mod samples;
@@ -38,7 +38,7 @@ impl Default for StewardTerms {
     fn default() -> Self {
         Self {
             every: hurried(Duration::from_millis(250)),
-            lease: hurried(Duration::from_secs(15)),
+            lease: hurried_to(Duration::from_secs(3), Duration::from_secs(15)),
             window: 1_000,
             retake_after: hurried(Duration::from_secs(60)),
             stale_after: hurried(Duration::from_secs(60)),

@@ -3,7 +3,7 @@
 //! on, for the programs that are built together with it; what is shipped is built without it, and has none of this.
 //!
 //! - `FAILPOINTS=written=3*off->return`: ends at the fourth write that went through. The language is that of the crate `fail`.
-//! - `TEST_HURRY=10`: intervals, leases and waits are a tenth.
+//! - `TEST_HURRY=10`: intervals are a tenth, and so are leases and waits, down to what a busy machine needs.
 //! - `TEST_DELIVERY_LIMIT=5`: what queues that are made now allow.
 
 use std::time::Duration;
@@ -114,6 +114,30 @@ pub fn hurried(interval: Duration) -> Duration {
     interval
 }
 
+/// A lease or a wait for an answer as this process keeps it: no less than `least`, since it runs on a machine where much
+/// else is going on.
+#[inline]
+pub fn hurried_to(least: Duration, interval: Duration) -> Duration {
+    hurried(interval).max(least.min(interval))
+}
+
+/// The waits of the retry queues as this process keeps them.
+#[inline]
+pub fn hurried_ladder(usual: &[Duration]) -> Vec<Duration> {
+    #[cfg(feature = "failpoints")]
+    return ladder_of(usual, on::hurry());
+    #[cfg(not(feature = "failpoints"))]
+    usual.to_vec()
+}
+
+/// The waits of the retry queues in a process that hurries so much. Fewer, because making them is most of what a small
+/// night costs a broker.
+#[cfg(feature = "failpoints")]
+pub fn ladder_of(usual: &[Duration], hurry: u32) -> Vec<Duration> {
+    let step = if hurry == 1 { 1 } else { 3 };
+    usual.iter().step_by(step).map(|wait| *wait / hurry).collect()
+}
+
 /// What queues allow that are made now.
 #[inline]
 pub fn delivery_limit(usual: u32) -> u32 {
@@ -121,6 +145,11 @@ pub fn delivery_limit(usual: u32) -> u32 {
     return on::number("TEST_DELIVERY_LIMIT").unwrap_or(usual);
     #[cfg(not(feature = "failpoints"))]
     usual
+}
+
+/// MUTATION-HOOK
+pub fn mutated(what: &str) -> bool {
+    std::env::var("MUTATION").is_ok_and(|mutation| mutation == what)
 }
 
 /// Reads `FAILPOINTS`. What is given back is held while the program runs.

@@ -8,7 +8,7 @@ use shared::backing::Backing;
 use shared::caller;
 use shared::retry::RetryPolicy;
 use shared::settings::Settings;
-use shared::testing::hurried;
+use shared::testing::{hurried, hurried_to};
 
 use crate::batches::{BatchTerms, Batches};
 use crate::breaker::BreakerTerms;
@@ -53,7 +53,7 @@ impl Default for Tuning {
             gather: GatherTerms::default(),
             first_retry: hurried(Duration::from_millis(500)),
             longest_retry: hurried(Duration::from_secs(300)),
-            lease_margin: hurried(Duration::from_secs(15)),
+            lease_margin: hurried_to(Duration::from_secs(4), Duration::from_secs(15)),
         }
     }
 }

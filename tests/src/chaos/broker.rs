@@ -29,7 +29,7 @@ pub(super) async fn away(stage: &mut Stage) {
     let eighths = stage.dice.random_range(0..5);
     stage.until_eighths(eighths).await;
     stage.network().rabbitmq.refuse().await;
-    stage.hold(Duration::from_secs(8)).await;
+    stage.hold(Duration::from_secs(10)).await;
     stage.network().rabbitmq.accept().await;
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn black_hole(stage: &mut Stage) {
     let eighths = stage.dice.random_range(0..5);
     stage.until_eighths(eighths).await;
     stage.network().rabbitmq.flow(Flow::Swallowed);
-    stage.hold(Duration::from_secs(6)).await;
+    stage.hold(Duration::from_secs(8)).await;
     stage.network().rabbitmq.flow(Flow::Passes);
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn black_hole(stage: &mut Stage) {
     let eighths = stage.dice.random_range(0..5);
     stage.until_eighths(eighths).await;
     stage.network().postgres.flow(Flow::Swallowed);
-    stage.hold(Duration::from_secs(6)).await;
+    stage.hold(Duration::from_secs(8)).await;
     stage.network().postgres.flow(Flow::Passes);
 }
 

@@ -22,7 +22,7 @@ const HURRY: u32 = 10;
 
 /// What anything takes at most that a night waits for, on a machine with much else to do. Of the waits that a fault
 /// leaves behind the longest is that of a copy in a retry queue.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const EVERY: Duration = Duration::from_millis(20);
 

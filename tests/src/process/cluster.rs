@@ -78,10 +78,11 @@ impl Cluster {
 
     /// Programs started from now on keep a fraction of all intervals, and queues that are made from now on allow so many
     /// deliveries, if a number is given.
+    #[cfg(feature = "failpoints")]
     pub fn hurry(&mut self, by: u32, delivery_limit: Option<u32>) {
         self.set("TEST_HURRY", by.to_string());
         let usual = QueueTerms::default();
-        self.queues.ladder = usual.ladder.iter().map(|wait| *wait / by).collect();
+        self.queues.ladder = shared::testing::ladder_of(&usual.ladder, by);
         self.queues.delivery_limit = delivery_limit.unwrap_or(usual.delivery_limit);
         self.set("TEST_DELIVERY_LIMIT", self.queues.delivery_limit.to_string());
     }

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::ledger::RowMessage;
 use crate::secrets::LiveSecret;
-use crate::testing::{delivery_limit, hurried};
+use crate::testing::{delivery_limit, hurried, hurried_ladder, hurried_to};
 use crate::traces::Sending;
 
 /// Seconds between heartbeats; two that are missed end a connection.
@@ -153,9 +153,7 @@ impl Default for QueueTerms {
     fn default() -> Self {
         Self {
             prefix: "nightly-sync".into(),
-            ladder: [1, 2, 3, 5, 10, 20, 40, 80, 150, 300]
-                .map(|seconds| hurried(Duration::from_secs(seconds)))
-                .to_vec(),
+            ladder: hurried_ladder(&[1, 2, 3, 5, 10, 20, 40, 80, 150, 300].map(Duration::from_secs)),
             delivery_limit: delivery_limit(500),
         }
     }
@@ -181,9 +179,9 @@ pub struct Waits {
 impl Default for Waits {
     fn default() -> Self {
         Self {
-            connect: hurried(Duration::from_secs(10)),
-            answer: hurried(Duration::from_secs(10)),
-            confirm: hurried(Duration::from_secs(10)),
+            connect: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            answer: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            confirm: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
             in_process: hurried(Duration::from_secs(1)),
             back_off_first: hurried(Duration::from_millis(250)),
             back_off_most: hurried(Duration::from_secs(5)),
