@@ -20,6 +20,7 @@ pub(crate) async fn settle(
     let mut told = false;
     loop {
         let settled = tokio::select! {
+            biased;
             // Seldom more than a look, and large: not a part of every night's future.
             settled = Box::pin(rekey.settle(&producer.who)) => settled?,
             () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
@@ -31,6 +32,7 @@ pub(crate) async fn settle(
             tracing::info!("another process is changing the data key; waiting for its end");
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
         }

@@ -338,6 +338,7 @@ impl Producer {
             let (ledger, keys) = (&self.backing.ledger, &self.backing.keys);
             let take = snapshot::take(ledger, keys, &rules, &lock.fence, run, source.as_mut());
             let taken = tokio::select! {
+                biased;
                 taken = take.instrument(traces::snapshot(run.id)) => taken,
                 () = stop.cancelled() => return Ok(Some(Halt::Interrupted)),
                 () = lock.lost.cancelled() => return Err(ProducerError::LockLost),

@@ -37,6 +37,7 @@ impl Producer {
         let never = CancellationToken::new();
         let lost = lock.map_or(&never, |lock| &lock.lost);
         tokio::select! {
+            biased;
             () = steward.serve(CancellationToken::new()) => Ok(None),
             halt = self.look(runs, &steward) => halt,
             () = stop.cancelled() => Ok(Some(Halt::Interrupted)),

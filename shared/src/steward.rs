@@ -141,6 +141,7 @@ impl Steward {
         let mut failed_before = false;
         while !stop.is_cancelled() {
             let round = tokio::select! {
+                biased;
                 round = self.round() => round,
                 () = stop.cancelled() => break,
             };
@@ -152,6 +153,7 @@ impl Steward {
             }
             failed_before = round.is_err();
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(self.terms.every) => {}
                 () = stop.cancelled() => break,
             }

@@ -147,11 +147,6 @@ pub fn delivery_limit(usual: u32) -> u32 {
     usual
 }
 
-/// MUTATION-HOOK
-pub fn mutated(what: &str) -> bool {
-    std::env::var("MUTATION").is_ok_and(|mutation| mutation == what)
-}
-
 /// Reads `FAILPOINTS`. What is given back is held while the program runs.
 pub fn arm() -> impl Drop {
     #[cfg(feature = "failpoints")]

@@ -42,6 +42,8 @@ pub struct Tuning {
     /// What a claim lasts beyond two requests' time-outs: their waits for the limiter, and the ledger's steps. What
     /// a dead worker held waits for as long, and a message put off until then up to twice that.
     pub lease_margin: Duration,
+    /// Seeds what is drawn for waits; none, so that processes differ. With a seed a night under paused time repeats.
+    pub seed: Option<u64>,
 }
 
 impl Default for Tuning {
@@ -54,6 +56,7 @@ impl Default for Tuning {
             first_retry: hurried(Duration::from_millis(500)),
             longest_retry: hurried(Duration::from_secs(300)),
             lease_margin: hurried_to(Duration::from_secs(4), Duration::from_secs(15)),
+            seed: None,
         }
     }
 }
@@ -83,7 +86,7 @@ fn rows(backing: &Backing, settings: &Settings, fhir: Fhir, tuning: Tuning, comp
         ..LimiterConfig::default()
     });
     // For jitter only, which is to differ between processes.
-    let seed = u64::from(std::process::id()) ^ clock.micros().unsigned_abs();
+    let seed = tuning.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ clock.micros().unsigned_abs());
     // Room for a row's search and write, each after a wait for the limiter.
     let lease = settings.fhir.timeout * 2 + tuning.lease_margin;
     let server_terms = ServerTerms { breaker: tuning.breaker, pause: tuning.pause, gather: tuning.gather };

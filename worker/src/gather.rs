@@ -134,6 +134,7 @@ async fn run<Q: Question, T: Send + 'static, F, Fut>(
             let mut permit = std::pin::pin!(permit);
             loop {
                 tokio::select! {
+                    biased;
                     permit = &mut permit => break Some(permit),
                     () = pause.began() => break None,
                     still_waiting = filling.go_on() => if !still_waiting { break None },
@@ -202,6 +203,7 @@ impl<Q: Question, T> Filling<Q, T> {
         let Some(first_end) = self.waiting.iter().map(|asked| asked.deadline).min() else { return false };
         let room = self.waiting.len() < self.terms.most;
         tokio::select! {
+            biased;
             Some(next) = self.asked.recv(), if room => self.waiting.push_back(next),
             () = sleep_until(first_end) => self.expire(),
         }

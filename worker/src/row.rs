@@ -89,12 +89,6 @@ impl Rows {
     pub async fn work(&self, delivery: Delivery) {
         let span = traces::attempt(&delivery);
         let work = async {
-            if shared::testing::mutated("early-ack") {
-                let message = delivery.message.clone();
-                let _ = delivery.settle(Settle::Done).await;
-                self.carry(&message).await;
-                return;
-            }
             let how = self.carry(&delivery.message).await;
             if let Err(error) = delivery.settle(how).await {
                 // It comes again, and the ledger knows what is done.

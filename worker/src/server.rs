@@ -180,6 +180,7 @@ impl Server {
             // Without a request permit, which a token has no need of.
             self.let_in().await?;
             let permit = tokio::select! {
+                biased;
                 permit = timeout_at(account.deadline, self.limiter.acquire()) => permit,
                 // The line may be long, and nobody in it starts any more.
                 () = self.pause.began() => return Err(Stop::Paused),
@@ -290,6 +291,7 @@ impl Server {
             return Err(Stop::Later(wait + self.moment(Duration::from_secs(1)), failure.to_string()));
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.pause.began() => Err(Stop::Paused),
         }

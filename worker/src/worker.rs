@@ -68,6 +68,7 @@ impl Worker {
         };
         let keep_gate = async {
             tokio::select! {
+                biased;
                 () = self.keep_gate() => {}
                 () = self.sample() => {}
                 () = done.cancelled() => {}
@@ -93,6 +94,7 @@ impl Worker {
             tokio::time::sleep(LAST_MOMENT).await;
         };
         tokio::select! {
+            biased;
             () = self.run(drain.clone(), abort.clone()) => {}
             () = run_out => {}
         }
@@ -107,6 +109,7 @@ impl Worker {
         loop {
             if deliveries.is_none() {
                 tokio::select! {
+                    biased;
                     subscribed = subscribe(queue, Channel::Work, self.most_in_hand()) => deliveries = subscribed,
                     () = drain.cancelled() => break,
                 }
@@ -129,6 +132,7 @@ impl Worker {
         drop(deliveries);
         loop {
             tokio::select! {
+                biased;
                 ended = tasks.join_next() => match ended {
                     Some(ended) => note_panic(ended),
                     None => break,
@@ -148,13 +152,16 @@ impl Worker {
         loop {
             if deliveries.is_none() {
                 tokio::select! {
+                    biased;
                     subscribed = subscribe(queue, Channel::DeadLetters, BURIALS) => deliveries = subscribed,
                     () = stop.cancelled() => break,
                 }
             }
             let room = tasks.len() < BURIALS;
             tokio::select! {
+                biased;
                 Some(ended) = tasks.join_next() => note_panic(ended),
+                () = stop.cancelled() => break,
                 delivery = next(&mut deliveries), if room => match delivery {
                     Some(delivery) => {
                         let rows = self.rows.clone();
@@ -163,7 +170,6 @@ impl Worker {
                     }
                     None => deliveries = None,
                 },
-                () = stop.cancelled() => break,
             }
         }
         drop(deliveries);

@@ -210,6 +210,7 @@ impl Deliveries for Subscription {
             match next_wake {
                 Some(at) => {
                     tokio::select! {
+                        biased;
                         () = arrived => {}
                         () = tokio::time::sleep_until(at) => {}
                     }

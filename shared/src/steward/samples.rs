@@ -17,10 +17,12 @@ impl Steward {
         let mut holds = self.holds.subscribe();
         loop {
             tokio::select! {
+                biased;
                 held = holds.wait_for(|holds| *holds) => if held.is_err() { return },
                 () = stop.cancelled() => return,
             }
             let taken = tokio::select! {
+                biased;
                 taken = self.take_samples() => taken,
                 () = stop.cancelled() => return,
             };
@@ -28,6 +30,7 @@ impl Steward {
                 tracing::debug!(error = error_chain(&error), "a sample could not be taken");
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(EVERY) => {}
                 () = stop.cancelled() => return,
             }

@@ -7,8 +7,6 @@ use tests::night::{until, until_within};
 use tests::process::{Cluster, DATE, Network, Running, Sign, check_night, mixed};
 use tests::services::Flow;
 
-use super::ordinary::check_writes;
-
 /// What a worker has to drain, and what it has beyond that to let go of its connections; and some for a busy machine.
 const IN_TIME: Duration = Duration::from_secs(25 + 1 + 3);
 
@@ -35,6 +33,7 @@ async fn a_producer_ends_in_time_when_nothing_answers() {
     ends_in_time(producer, "without anything").await;
     let _worker = cluster.worker();
     check_night(&cluster.produce(&arguments).await.expect(3).object(), night.expected());
+    cluster.check(&night).await;
 }
 
 /// Four workers in the middle of a night; each loses another of its servers without being told.
@@ -73,5 +72,5 @@ async fn a_worker_ends_in_time_whatever_does_not_answer_and_others_finish_the_ni
     cluster.simulators.set_faults(FaultPlan::default());
     let _heir = cluster.worker();
     check_night(&producer.end().await.expect(3).object(), night.expected());
-    check_writes(&cluster, night.expected().patients_changed);
+    cluster.check(&night).await;
 }

@@ -9,7 +9,6 @@ use tests::services::{Flow, connect};
 use tokio_postgres::Client;
 
 use super::dead_letters::{letters, somebody};
-use super::ordinary::check_writes;
 
 /// Where the worker dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,8 +117,7 @@ async fn dies(seed: u64, point: Point) {
     assert_eq!(report["reasons"]["rejected_by_server"], 1, "{report}");
     assert_eq!(letters(&cluster, &["--nik", hash.as_str()]).await.len(), 1);
     assert_eq!(dead().await, 1);
-    check_writes(&cluster, night.expected().patients_changed - 1);
-    cluster.until_queues_are_empty().await;
+    cluster.check(&night).await;
 }
 
 /// Acknowledged any earlier they would be gone, and their rows would wait for a lease to end and for the sweep.

@@ -6,8 +6,6 @@ use simulators::{DemoNight, FaultPlan, Latency, NightOptions, Rate};
 use tests::night::until;
 use tests::process::{Cluster, DATE, check_night, mixed};
 
-use super::ordinary::check_writes;
-
 /// One write in twenty is applied, and its answer never comes.
 fn slow_and_replies_lost() -> FaultPlan {
     FaultPlan {
@@ -36,8 +34,7 @@ async fn a_night_of_dying_workers_ends_as_if_nothing_had_happened() {
     }
     let report = producer.end().await.expect(3).object();
     check_night(&report, night.expected());
-    check_writes(&cluster, changed);
-    cluster.until_queues_are_empty().await;
+    cluster.check(&night).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,6 +55,5 @@ async fn a_producer_killed_while_seeding_and_while_publishing_is_carried_on() {
     let _workers = cluster.workers(2);
     let report = producer.end().await.expect(3).object();
     check_night(&report, night.expected());
-    check_writes(&cluster, night.expected().patients_changed);
-    cluster.until_queues_are_empty().await;
+    cluster.check(&night).await;
 }

@@ -5,6 +5,7 @@ use simulators::{
     DemoNight, FaultPlan, FhirOptions, Latency, NightOptions, Operation, PatientFault, Rate, ResourceView,
 };
 use tests::night::{DATE, Scene};
+use tests::oracle::Writes;
 
 /// So many people with a row each, and a server like this.
 async fn scene(people: usize, options: FhirOptions) -> Scene {
@@ -128,7 +129,7 @@ async fn conflicts_inside_bundles_are_met_like_any_other() {
         assert!(scene.simulators.snapshot().conflicts_412 > 10);
         let outcomes = scene.outcomes().await;
         assert!(outcomes.iter().filter(|outcome| **outcome == Outcome::Updated).count() > 190);
-        scene.others_write = true;
+        scene.writes = Writes::Others;
         scene.check().await;
     }
 }

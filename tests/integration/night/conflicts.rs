@@ -5,6 +5,7 @@ use serde_json::json;
 use shared::domain::{Outcome, Reason};
 use simulators::{FaultPlan, Rate};
 use tests::night::{DATE, Ending, Point, Scene, whole};
+use tests::oracle::Writes;
 
 /// The night of one row; between its read and its write, `meddle` does something.
 pub(super) async fn before_it_writes(scene: &Scene, meddle: impl AsyncFnOnce()) {
@@ -62,7 +63,7 @@ async fn a_patient_that_changes_under_every_write_is_a_write_conflict() {
     assert_eq!(scene.endings().await, [conflict; 8]);
     let stats = scene.simulators.snapshot();
     assert_eq!((stats.conflicts_412, stats.writes), (24, 0), "written three times each");
-    scene.others_write = true;
+    scene.writes = Writes::Others;
     scene.check().await;
 }
 
@@ -75,6 +76,6 @@ async fn conflicts_now_and_then_cost_nothing() {
     let endings = scene.endings().await;
     assert!(scene.simulators.snapshot().conflicts_412 > 0);
     assert!(endings.iter().filter(|ending| ending.outcome == Outcome::Updated).count() >= 58);
-    scene.others_write = true;
+    scene.writes = Writes::Others;
     scene.check().await;
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shared::domain::{Outcome, Reason};
 use simulators::{DemoNight, FaultPlan, FhirOptions, NightOptions, Operation, Rate, StatusFault};
 use tests::night::{DATE, Scene};
+use tests::oracle::Writes;
 
 use super::conflicts::before_it_writes;
 
@@ -136,6 +137,6 @@ async fn lost_replies_and_conflicts_now_and_then_cost_nothing() {
     assert!(scene.simulators.snapshot().conflicts_412 > 0);
     let outcomes = scene.outcomes().await;
     assert!(outcomes.iter().filter(|outcome| **outcome == Outcome::Updated).count() >= 78, "{outcomes:?}");
-    scene.others_write = true;
+    scene.writes = Writes::Others;
     scene.check().await;
 }

@@ -4,6 +4,7 @@ use producer::Halt;
 use reqwest::Method;
 use shared::domain::Outcome;
 use tests::night::{DATE, Scene, first, of_niks, reapplied, whole};
+use tests::oracle::Writes;
 
 #[tokio::test]
 async fn the_first_rows_only_then_the_whole_date_applies_the_rest() {
@@ -74,7 +75,7 @@ async fn reapplying_writes_what_the_restored_server_lost_and_nothing_else() {
     let outcomes = &ended.reports[0].outcomes;
     assert_eq!((outcomes["updated"], outcomes["unchanged"]), (6, 14));
     scene.assert_numbers(0..20, 0);
-    scene.others_write = true;
+    scene.writes = Writes::Others;
     scene.check().await;
     let again = scene.order(DATE, &whole()).await;
     assert_eq!(again.reports[0].outcomes["skipped_already_applied"], 20);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::domain::Outcome;
 use simulators::Operation;
 use tests::night::{DATE, LATER, Point, Scene, until, whole};
+use tests::oracle::Writes;
 
 /// Longer than any lease.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -118,7 +119,7 @@ async fn a_worker_stopped_or_dead_after_its_write_leaves_the_newer_number_alone(
         assert_eq!(scene.simulators.snapshot().writes, 2, "dead: {it_dies}");
         scene.assert_numbers([0], 1);
         // The older number was written before the newer one, under a lease that was taken over.
-        (scene.other_writes, scene.others_write) = (1, true);
+        scene.writes = Writes::Explained;
         scene.check().await;
     }
 }

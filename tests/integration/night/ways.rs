@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use shared::domain::{Outcome, Reason};
 use simulators::{FaultPlan, Latency, Operation, PatientFault, Rate, ResourceView};
 use tests::night::{DATE, Scene, whole};
+use tests::oracle::Writes;
 
 /// How Patients are written.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +98,7 @@ async fn errors_inside_200_cut_answers_and_versions_that_move_make_no_wrong_writ
         scene.simulators.set_faults(FaultPlan::default());
         scene.night().await;
         scene.assert_numbers(0..150, 0);
-        scene.others_write = true;
+        scene.writes = Writes::Others;
         scene.check().await;
     }
 }

@@ -73,14 +73,17 @@ impl Line {
     fn print(&self, name: &str) {
         let Self { repeats, rows, lost, doubled, stuck, wrong, longest } = self;
         let longest = longest.as_secs_f64();
-        say(&format!("| {name} | {repeats} | {rows} | {lost} | {doubled} | {stuck} | {wrong} | {longest:.1} s |"));
+        say(&format!(
+            "| {name} | {repeats} | {rows} | {lost} | {doubled} | {stuck} | {wrong} | {longest:.1} s |"
+        ));
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let wanted = |fault: &Fault| cli.fault.is_empty() || cli.fault.iter().any(|part| fault.name.contains(part));
+    let wanted =
+        |fault: &Fault| cli.fault.is_empty() || cli.fault.iter().any(|part| fault.name.contains(part));
     let faults: Vec<Fault> = table().into_iter().filter(wanted).collect();
     if cli.list {
         faults.iter().for_each(|fault| say(&fault.name));

@@ -45,10 +45,13 @@ pub(super) async fn restored(stage: &mut Stage) {
     stage.until_eighths(eighths).await;
     let name = stage.places.name.clone();
     let of_all = stage.servers.maintenance().await;
-    let run = async |sql: String| of_all.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let run = async |sql: String| {
+        of_all.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    };
     let shut = async |name: &str| {
         run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
-        run(format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")).await;
+        run(format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"))
+            .await;
     };
     shut(&name).await;
     run(format!("CREATE DATABASE {name}_backup TEMPLATE {name}")).await;

@@ -19,7 +19,8 @@ pub(super) async fn replies_lost(stage: &mut Stage) {
 
 /// Too many requests, not available: both with a time to come back.
 pub(super) async fn storm(stage: &mut Stage) {
-    let refused = |status, rate| StatusFault { status, rate, operations: None, retry_after: Some(1), body: None };
+    let refused =
+        |status, rate| StatusFault { status, rate, operations: None, retry_after: Some(1), body: None };
     stage.start(2);
     let eighths = stage.dice.random_range(0..4);
     stage.until_eighths(eighths).await;

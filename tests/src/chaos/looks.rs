@@ -61,7 +61,7 @@ impl Looks {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl World for Looks {
     async fn count(&self, sql: &str) -> u64 {
         let count = self.ask(sql).await.expect("the ledger answers");

@@ -57,7 +57,11 @@ pub struct Repeats<'a> {
 /// Every fault there is.
 pub fn table() -> Vec<Fault> {
     let others: [(&str, Needs, Harm); 23] = [
-        ("fleet-killed-past-the-delivery-limit", Needs::Shared, Box::new(|it| Box::pin(workers::fleet_killed(it)))),
+        (
+            "fleet-killed-past-the-delivery-limit",
+            Needs::Shared,
+            Box::new(|it| Box::pin(workers::fleet_killed(it))),
+        ),
         ("worker-stopped-past-its-lease", Needs::Shared, Box::new(|it| Box::pin(workers::stopped(it)))),
         ("scale-down-storm", Needs::Shared, Box::new(|it| Box::pin(workers::scaled_down(it)))),
         ("broker-killed-while-publishing", Needs::Broker, Box::new(|it| Box::pin(broker::killed(it)))),

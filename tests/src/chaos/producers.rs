@@ -74,10 +74,11 @@ pub(super) async fn replay(stage: &mut Stage) {
 pub(super) async fn killed_replaying(stage: &mut Stage) {
     stage.refuse(5);
     stage.start(2);
-    stage.until("the night to be over", async |it: &Stage| {
-        it.fleet.producer.is_none() && it.looks.is_over().await
-    })
-    .await;
+    stage
+        .until("the night to be over", async |it: &Stage| {
+            it.fleet.producer.is_none() && it.looks.is_over().await
+        })
+        .await;
     stage.fhir(FaultPlan::default());
     stage.arm(Failpoint::Replayed, 0, "return");
     stage.fleet.command(&stage.cluster, &["--replay-dlq", "--reason", "rejected_by_server"]);

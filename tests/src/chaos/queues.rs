@@ -54,7 +54,8 @@ fn delete(stage: &Stage, which: impl Fn(&str) -> bool) {
 /// none holds up the others.
 pub(super) async fn undecodable(stage: &mut Stage) {
     let ours = "application/vnd.nightly-sync.row.v1+json";
-    let strange = [("text/plain", "hello"), ("application/vnd.nightly-sync.row.v9+json", "{}"), (ours, "{\"row\":")];
+    let strange =
+        [("text/plain", "hello"), ("application/vnd.nightly-sync.row.v9+json", "{}"), (ours, "{\"row\":")];
     stage.start(2);
     stage.until_eighths(1).await;
     for queue in ["work", "dead"] {

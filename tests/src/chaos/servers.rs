@@ -40,8 +40,7 @@ pub(super) struct Places {
 impl Servers {
     pub(super) async fn start(needs: Needs) -> Self {
         let broker = if needs == Needs::Broker { Some(Broker::start().await) } else { None };
-        let postgres =
-            if needs == Needs::Postgres { Some(PostgresServer::restarting().await) } else { None };
+        let postgres = if needs == Needs::Postgres { Some(PostgresServer::restarting().await) } else { None };
         Self { needs, broker, postgres }
     }
 

@@ -13,7 +13,7 @@ use super::Repeat;
 use super::fleet::Fleet;
 use super::looks::Looks;
 use super::servers::{Places, Servers};
-use crate::oracle::{Before, Oracle, Verdict, Writes};
+use crate::oracle::{Oracle, Verdict, Writes};
 use crate::process::{Cluster, DATE, Network, Site};
 use shared::testing::Failpoint;
 
@@ -40,7 +40,6 @@ pub(super) struct Stage {
     pub(super) writes: Writes,
     name: String,
     seed: u64,
-    before: Before,
     /// In front of the servers, where a fault is one of the network.
     network: Option<Network>,
 }
@@ -59,9 +58,6 @@ impl Stage {
         cluster.set("FHIR_MAX_CONCURRENCY", "4");
         // A row that fails for as long as the fault lasts must not be given up by it.
         cluster.set("RETRY_MAX_ATTEMPTS", "50");
-        let people = (0..night.population().len()).map(|person| night.population().nik(person));
-        let store = cluster.simulators.store();
-        let before = people.map(|nik| (nik.clone(), store.patient_by_nik(&nik))).collect();
         let looks = Looks::at(&cluster, places.database.clone());
         let stage = Self {
             cluster,
@@ -74,7 +70,6 @@ impl Stage {
             writes: Writes::Exact,
             name: name.into(),
             seed,
-            before,
             network: None,
         };
         stage.fhir(FaultPlan::default());
@@ -220,7 +215,7 @@ impl Stage {
     }
 
     async fn judged(&mut self) -> Verdict {
-        let expected = self.night.expected();
+        let (expected, before) = (self.night.expected(), self.cluster.before());
         let oracle = Oracle {
             ledger: &self.looks.ledger,
             world: &self.looks,
@@ -228,7 +223,7 @@ impl Stage {
             job: "nightly-whatsapp-sync",
             store: self.cluster.simulators.store(),
             stats: self.cluster.simulators.stats(),
-            before: Some(&self.before),
+            before: Some(&before),
             writes: self.writes,
             other_writes: 0,
             rows: Some(expected.rows_selected),

@@ -13,11 +13,13 @@ mod process;
 mod rows;
 mod scene;
 mod wait;
+mod watched_ledger;
 
-pub use held_ledger::{HeldLedger, Hold, Point};
+pub use held_ledger::{Hold, Point};
 pub use log::Log;
 pub use orders::{dry, first, of_niks, reapplied, whole};
 pub use process::Process;
 pub use rows::{Ending, endings};
 pub use scene::{Brought, DATE, EARLIER, LATER, Scene};
 pub use wait::{until, until_within};
+pub use watched_ledger::{Watch, WatchedLedger};

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::{Company, Fhir};
 
-use super::held_ledger::{HeldLedger, Hold, Point};
+use super::held_ledger::{Hold, Point};
 use super::wait::until;
+use super::watched_ledger::WatchedLedger;
 
 /// A running process; whatever of it runs ends when it and its futures are dropped.
 pub struct Process {
@@ -48,7 +49,7 @@ impl Process {
     pub fn hold(&mut self, point: Point) -> Hold {
         let hold = Hold::at(point);
         let ledger = &mut self.common.backing.ledger;
-        *ledger = HeldLedger::over(ledger.clone(), hold.clone());
+        *ledger = WatchedLedger::over(ledger.clone(), hold.clone());
         hold
     }
 

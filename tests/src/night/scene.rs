@@ -27,6 +27,7 @@ use worker::{BatchTerms, BreakerTerms, PauseTerms};
 
 use super::orders::whole;
 use super::process::Process;
+use crate::oracle::{Before, Writes};
 
 /// The run date of most tests.
 pub const DATE: &str = "2026-11-23";
@@ -53,10 +54,10 @@ pub struct Scene {
     pub workers: usize,
     /// Writes that the FHIR server counted and no `updated` row stands for: the tests' own.
     pub other_writes: u64,
-    /// Whether somebody else writes Patients without being counted.
-    pub others_write: bool,
+    /// How versions and outcomes belong together.
+    pub writes: Writes,
     variables: BTreeMap<&'static str, String>,
-    before: BTreeMap<String, Vec<Value>>,
+    before: Before,
     directory: TempDir,
     ahead: Arc<AtomicI64>,
     clock: Clock,
@@ -100,7 +101,7 @@ impl Scene {
             tuning: quick(),
             workers: 1,
             other_writes: 0,
-            others_write: false,
+            writes: Writes::default(),
             variables: BTreeMap::new(),
             before,
             clock: clock(ahead.clone()),
@@ -271,7 +272,7 @@ impl Scene {
     }
 
     /// Patients as they were before the first night, by NIK, for the oracle.
-    pub(super) fn before(&self) -> &BTreeMap<String, Vec<Value>> {
+    pub(super) fn before(&self) -> &Before {
         &self.before
     }
 
@@ -321,6 +322,7 @@ fn quick() -> Tuning {
         first_retry: ms(20),
         longest_retry: Duration::from_secs(2),
         lease_margin: Duration::from_secs(60),
+        seed: None,
     };
     Tuning { producer, worker }
 }

@@ -15,6 +15,7 @@ use simulators::{DemoNight, SimulatorsConfig};
 use super::child::{Finished, Running};
 use super::site::{DATE, Site};
 use crate::night::until_within;
+use crate::oracle::{Oracle, Verdict, World, Writes};
 use crate::services::postgres::connect;
 use crate::services::{PostgresServer, Vhost};
 
@@ -151,6 +152,34 @@ impl Cluster {
         client.query_typed(query, &[]).await.map_or(0, |rows| rows[0].get(0))
     }
 
+    /// What the oracle says once everything has come to rest, as soon as it has; `rows` are those of each night.
+    pub async fn verdict(&self, rows: Option<u64>, writes: Writes) -> Verdict {
+        let (ledger, before) = (self.ledger(), self.before());
+        let oracle = Oracle {
+            ledger: &ledger,
+            world: self,
+            keys: &self.keys,
+            job: NIGHT,
+            store: self.simulators.store(),
+            stats: self.simulators.stats(),
+            before: Some(&before),
+            writes,
+            other_writes: 0,
+            rows,
+            patience: LONGEST_RETRY,
+        };
+        oracle.verdict().await
+    }
+
+    /// The oracle, on nights of what this one must come to. A message that was put off because a worker that died held
+    /// its row comes out of its retry queue after the night, and is dropped as stale: that is waited for.
+    ///
+    /// # Panics
+    /// Something does not hold.
+    pub async fn check(&self, night: &DemoNight) {
+        self.verdict(Some(night.expected().rows_selected), Writes::Exact).await.assert();
+    }
+
     /// What the queues hold: those of nights and of dry runs.
     pub async fn depths(&self) -> [Depth; 2] {
         let depth = async |prefix: &str| {
@@ -208,6 +237,28 @@ impl Cluster {
         let what = format!("the run to be {state}");
         until_within(LONGEST_RETRY, &what, look, |seen| seen.as_deref() == Some(state)).await;
         self.produce(&["runs", "--output", "json", "--limit", "1"]).await.expect(0).object()
+    }
+}
+
+#[async_trait::async_trait(?Send)]
+impl World for Cluster {
+    async fn count(&self, sql: &str) -> u64 {
+        let client = connect(&self.database).await.expect("a database");
+        let rows = client.query_typed(sql, &[]).await.expect("a query");
+        u64::try_from(rows[0].get::<_, i64>(0)).expect("a count")
+    }
+
+    async fn depths(&self) -> Vec<Depth> {
+        Cluster::depths(self).await.to_vec()
+    }
+
+    /// What a process held that died is free when its lease is over.
+    async fn held(&self) -> (u64, u64) {
+        let of = async |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE lease_until > now()");
+            World::count(self, &sql).await
+        };
+        (of("run_lock").await, of("nik_lease").await)
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::ledger::RunId;
-use simulators::{DemoNight, NightOptions, Simulators, SimulatorsConfig};
+use simulators::{
+    DemoNight, FhirStore, NIK_SYSTEM, NightOptions, Population, Simulators, SimulatorsConfig, WallClock,
+};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::binaries::{binary, in_repository};
 use super::child::{Finished, Running};
+use crate::oracle::Before;
 
 /// The run date of the nights.
 pub const DATE: &str = "2026-11-23";
@@ -27,6 +30,7 @@ pub struct Site {
     pub simulators: Simulators,
     folder: TempDir,
     settings: BTreeMap<String, String>,
+    population: Option<Population>,
     starts: Cell<u32>,
 }
 
@@ -48,6 +52,7 @@ impl Site {
     /// A site with these simulators; they ask for [`API_KEY`].
     pub async fn with(config: SimulatorsConfig) -> Self {
         let config = SimulatorsConfig { api_keys: vec![API_KEY.to_owned()], ..config };
+        let population = config.population.clone();
         let simulators = Simulators::start(config).await.expect("simulators start on loopback");
         let folder = tempfile::tempdir().expect("a temporary folder");
         for part in ["work", "secrets", "output"] {
@@ -69,7 +74,7 @@ impl Site {
             ("DASHBOARD_ADDR", "127.0.0.1:0".to_owned()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { simulators, folder, settings, starts: Cell::new(0) }
+        Self { simulators, folder, settings, population, starts: Cell::new(0) }
     }
 
     /// Sets a variable for the starts to come.
@@ -98,6 +103,15 @@ impl Site {
     /// Takes a variable away.
     pub fn unset(&mut self, variable: &str) {
         self.settings.remove(variable);
+    }
+
+    /// The Patients of the population as they were loaded.
+    pub fn before(&self) -> Before {
+        let Some(population) = &self.population else { return Before::new() };
+        let store = FhirStore::new(NIK_SYSTEM, WallClock::default());
+        population.load_into(&store);
+        let niks = (0..population.len()).map(|person| population.nik(person));
+        niks.map(|nik| (nik.clone(), store.patient_by_nik(&nik))).collect()
     }
 
     /// Writes a Patient to the simulated FHIR server, as another client would.

@@ -6,7 +6,9 @@ use shared::error_chain;
 use shared::settings::{AuthKind, BadSettings, Settings};
 
 use crate::credentials::{CredentialSource, Credentials};
-use crate::fhir::{BadConfig, Credential, FhirClient, FhirConfig, reqwest_transport, token_transport};
+use crate::fhir::{
+    BadConfig, Credential, FhirClient, FhirConfig, Transport, reqwest_transport, token_transport,
+};
 use crate::token::{TokenSource, TokenTerms};
 
 /// The FHIR side, checked before anything is touched.
@@ -18,6 +20,15 @@ pub struct Fhir {
 impl Fhir {
     /// Resolves the credentials and sets up the client; sends nothing.
     pub async fn prepare(settings: &Settings, clock: &Clock) -> Result<Self, BadSettings> {
+        Self::over(settings, clock, reqwest_transport).await
+    }
+
+    /// The same over another way to the server than the network.
+    pub async fn over(
+        settings: &Settings,
+        clock: &Clock,
+        transport: impl FnOnce(&FhirConfig) -> Result<Transport, BadConfig>,
+    ) -> Result<Self, BadSettings> {
         let fhir = &settings.fhir;
         let base_url = fhir
             .url
@@ -47,7 +58,7 @@ impl Fhir {
         };
         let (credentials, resolved) = Credentials::resolve(credential_sources(settings)?, tokens).await?;
         config.credentials = resolved;
-        let transport = reqwest_transport(&config).map_err(invalid)?;
+        let transport = transport(&config).map_err(invalid)?;
         let client = FhirClient::new(&config, transport, clock.clone()).map_err(invalid)?;
         Ok(Self { client, credentials })
     }

@@ -62,7 +62,7 @@ pub(super) async fn take_due(mut session: Session, terms: DueTerms) -> Result<Ve
                 &[
                     (&run, Type::UUID),
                     (&left, Type::INT8),
-                    (&(terms.queue_idle || crate::testing::mutated("backlog")), Type::BOOL),
+                    (&terms.queue_idle, Type::BOOL),
                     (&retake_after, Type::INT8),
                 ],
             )])

@@ -95,7 +95,7 @@ impl Publisher {
             .acknowledged
             .iter()
             .zip(&ids)
-            .map(|(acknowledged, id)| crate::testing::mutated("confirm") || *acknowledged && !landed.returned.contains(id))
+            .map(|(acknowledged, id)| *acknowledged && !landed.returned.contains(id))
             .collect();
         match landed.fault {
             Some(fault) if !confirmed.contains(&true) => Err(fault),
