@@ -66,7 +66,7 @@ pub(super) async fn disk_alarm(stage: &mut Stage) {
         let eighths = stage.dice.random_range(0..5);
         stage.until_eighths(eighths).await;
     }
-    limit_disk(stage, "100TB").await;
+    limit_disk(stage, "9000GB").await;
     if before {
         stage.start(2);
     }

@@ -82,7 +82,6 @@ pub(super) async fn killed_replaying(stage: &mut Stage) {
     stage.fhir(FaultPlan::default());
     stage.arm(Failpoint::Replayed, 0, "return");
     stage.fleet.command(&stage.cluster, &["--replay-dlq", "--reason", "rejected_by_server"]);
-    stage.disarm();
     stage.until("its death", async |it: &Stage| it.fleet.deaths > 0).await;
 }
 

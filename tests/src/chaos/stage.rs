@@ -120,20 +120,16 @@ impl Stage {
         self.network.as_ref().expect("the fault asked for relays")
     }
 
-    /// Does something at a point of every process that is started from now on, after so many passes of it.
+    /// Does something at a point of every process that is started from now on, after so many passes of it, until one
+    /// has died.
     pub(super) fn arm(&mut self, point: Failpoint, passes: u32, action: &str) {
-        self.cluster.set("FAILPOINTS", format!("{}={passes}*off->{action}", point.as_str()));
+        self.fleet.armed = Some(format!("{}={passes}*off->{action}", point.as_str()));
     }
 
-    pub(super) fn disarm(&mut self) {
-        self.cluster.site_mut().unset("FAILPOINTS");
-    }
-
-    /// Starts workers and the night's producer. Who is started from then on in their place is not armed.
+    /// Starts workers and the night's producer.
     pub(super) fn start(&mut self, workers: usize) {
         self.fleet.start_workers(&self.cluster, workers);
         self.fleet.start_producer(&self.cluster);
-        self.disarm();
     }
 
     /// Keeps the night's processes up until this holds.
@@ -192,6 +188,7 @@ impl Stage {
     /// The harm is over: waits for the end of the night, and judges it.
     pub(super) async fn finish(mut self) -> (Repeat, Servers) {
         let calm = Instant::now();
+        self.fleet.armed = None;
         let over = async |it: &Self| it.fleet.producer.is_none() && it.looks.is_over().await;
         let gives_up = calm + PATIENCE;
         let mut closed = None;
