@@ -37,7 +37,7 @@ pub struct StewardTerms {
 impl Default for StewardTerms {
     fn default() -> Self {
         Self {
-            every: hurried(Duration::from_millis(250)),
+            every: Duration::from_millis(250),
             lease: hurried_to(Duration::from_secs(3), Duration::from_secs(15)),
             window: 1_000,
             retake_after: hurried(Duration::from_secs(60)),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shared::ledger::{Gate, GateKind, ShutGate};
-use shared::testing::hurried;
+use shared::testing::{hurried, hurried_to};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ impl Default for PauseTerms {
         Self {
             first: hurried(Duration::from_secs(1)),
             most: hurried(Duration::from_secs(60)),
-            look: hurried(Duration::from_secs(1)),
+            look: hurried_to(Duration::from_millis(300), Duration::from_secs(1)),
         }
     }
 }

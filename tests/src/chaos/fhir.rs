@@ -8,9 +8,9 @@ use simulators::{FaultPlan, Operation, Rate, StatusFault};
 use super::stage::Stage;
 use crate::services::Flow;
 
-/// Every other write is applied, and its answer never comes.
+/// Two writes in five are applied, and their answers never come.
 pub(super) async fn replies_lost(stage: &mut Stage) {
-    let applied_reply_lost = Rate::of_operations(0.5, [Operation::Write]);
+    let applied_reply_lost = Rate::of_operations(0.4, [Operation::Write]);
     stage.fhir(FaultPlan { applied_reply_lost, ..FaultPlan::default() });
     stage.start(2);
     stage.until_eighths(8).await;

@@ -25,9 +25,9 @@ pub(super) async fn dead_deleted(stage: &mut Stage) {
 
 /// The retry queues are deleted with what waits in them.
 pub(super) async fn retry_deleted(stage: &mut Stage) {
-    stage.fhir(FaultPlan { error_500: Rate::of(0.6), ..FaultPlan::default() });
+    stage.fhir(FaultPlan { error_500: Rate::of(0.35), ..FaultPlan::default() });
     stage.start(2);
-    stage.until_count("rows that wait", "SELECT count(*) FROM row WHERE state = 'retrying'", 10).await;
+    stage.until_count("rows that wait", "SELECT count(*) FROM row WHERE state = 'retrying'", 5).await;
     stage.hold_up_to(400).await;
     delete(stage, |queue| queue.starts_with(&format!("{PREFIX}retry-")));
     stage.fhir(FaultPlan::default());

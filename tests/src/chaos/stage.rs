@@ -21,10 +21,10 @@ use shared::testing::Failpoint;
 const HURRY: u32 = 10;
 
 /// What anything takes at most that a night waits for, on a machine with much else to do. Of the waits that a fault
-/// leaves behind the longest is that of a copy in a retry queue.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// leaves behind the longest is RabbitMQ's own, of three minutes, before it tries again what it could not dead-letter.
+const PATIENCE: Duration = Duration::from_secs(240);
 
-const EVERY: Duration = Duration::from_millis(20);
+const EVERY: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct Stage {

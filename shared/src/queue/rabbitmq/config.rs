@@ -168,6 +168,8 @@ pub struct Waits {
     pub answer: Duration,
     /// For each confirm, from when its message was published.
     pub confirm: Duration,
+    /// Between looks whether a consumer that gets nothing was forgotten by the broker.
+    pub forgotten: Duration,
     /// The longest retry that waits in the process instead of in a retry queue.
     pub in_process: Duration,
     /// The first back-off of a broker that cannot be reached, before jitter; doubles with each failure.
@@ -182,6 +184,7 @@ impl Default for Waits {
             connect: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
             answer: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
             confirm: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            forgotten: hurried(Duration::from_secs(20)),
             in_process: hurried(Duration::from_secs(1)),
             back_off_first: hurried(Duration::from_millis(250)),
             back_off_most: hurried(Duration::from_secs(5)),
