@@ -10,7 +10,9 @@ pub mod examples;
 pub mod keda;
 #[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
 pub mod managers;
+pub mod model;
 pub mod night;
 pub mod oracle;
 pub mod process;
 pub mod services;
+pub mod simulated;

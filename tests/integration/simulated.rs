@@ -1,0 +1,43 @@
+//! Simulated nights: that a seed is a night, and that the nights which once broke a promise keep it. Many more are
+//! played by the program `simulated-nights`, in `make test`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tests::process::in_repository;
+use tests::simulated::{Plan, play};
+
+/// Plans that once broke a promise, by what is said of them in their file's name.
+fn kept() -> BTreeMap<String, Plan> {
+    let folder = in_repository("tests/fixtures/nights");
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path).expect("a file");
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let plan = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        (name, plan)
+    };
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    files.map(|path| read(&path)).collect()
+}
+
+#[test]
+fn nights_that_once_broke_a_promise_keep_it() {
+    let broken = |(name, plan): (String, Plan)| {
+        let told = play(&plan, false);
+        (!told.verdict.holds()).then(|| format!("{name}: {}", told.verdict))
+    };
+    let broken: Vec<String> = kept().into_iter().filter_map(broken).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn the_same_seed_is_the_same_night() {
+    for seed in 0..40 {
+        let plan = Plan::of(seed);
+        let (once, again) = (play(&plan, true), play(&plan, true));
+        let differs = once.lines.iter().zip(&again.lines).find(|(once, again)| once != again);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!((once.digest, once.verdict), (again.digest, again.verdict), "seed {seed}");
+        assert!(once.steps > 50, "seed {seed} is an empty night: {} steps", once.steps);
+    }
+}
