@@ -23,8 +23,8 @@ struct Cli {
     /// Only the faults whose names contain this; may be given again.
     #[arg(long)]
     fault: Vec<String>,
-    /// Faults at a time.
-    #[arg(long, default_value_t = 4)]
+    /// Faults at a time. On a machine that has no time for them the broker itself gives up first: one for each core.
+    #[arg(long, default_value_t = 2)]
     jobs: usize,
     /// Begins no night after so many minutes; the table has what was played.
     #[arg(long)]
