@@ -4,7 +4,7 @@
 EARLIER = b5378f1
 
 .PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz nights \
-  images compose-secrets compose-demo earlier bench bench-micro
+  chaos images compose-secrets compose-demo earlier bench bench-micro
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -89,6 +89,11 @@ browser:
 # Prometheus, and what checks the alert rules.
 watching:
 	scripts/install-prometheus
+
+# Every fault, again and again, on processes that really die, a real RabbitMQ and a real Postgres; then a table. See its --help.
+CHAOS = --repeats 20
+chaos: bins services
+	target/debug/chaos $(CHAOS)
 
 # Hostile input for everything that reads what others wrote: so many inputs for each target of fuzz/.
 RUNS = 10000000
