@@ -3,7 +3,7 @@
 # The version before this one, which shares tables and queues with it: the newest commit that was deployed.
 EARLIER = b5378f1
 
-.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz \
+.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz nights \
   chaos images compose-secrets compose-demo earlier bench bench-micro
 
 # A whole night of 20,000 rows against simulators, in one process.
@@ -33,9 +33,10 @@ bench: services
 bench-micro:
 	cargo bench --locked -p benches --bench micro
 
-# Every test but the long ones.
+# Every test but the long ones, and so many simulated nights: a number and no time, so that the same are played everywhere.
 test: bins others services browser watching
 	cargo test --workspace --locked
+	cargo run --locked -p tests --bin simulated-nights -- --seeds 1500
 
 # The long ones too: more kills.
 test-all: bins others services browser watching earlier
@@ -44,6 +45,13 @@ test-all: bins others services browser watching earlier
 # The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
 # of tokio would be chosen, and every dependency checked a second time.
 CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
+# Many more simulated nights, of other seeds: `make nights SEEDS=1000000 FROM=5000000`. A plan that breaks a promise is
+# printed; what to do with it is in ARCHITECTURE.md.
+SEEDS ?= 100000
+FROM ?= 1500
+nights:
+	cargo run --release --locked -p tests --bin simulated-nights -- --seeds $(SEEDS) --from $(FROM)
+
 lint: checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings

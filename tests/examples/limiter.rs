@@ -41,19 +41,23 @@ fn line(scenario: &Scenario, nights: &[Night]) -> String {
         let worse = range(all.clone().map(|night| night.throughput(65..120) / bad));
         let again = range(all.clone().map(|night| night.throughput(125..last) / usual));
         let refused = range(all.clone().map(|night| night.refused(60..120) * 100.0));
-        return format!(
-            "down in {down} s, used {worse}, refused {refused} %; up in {up} s, used {again}"
-        );
+        return format!("down in {down} s, used {worse}, refused {refused} %; up in {up} s, used {again}");
     }
     let settled = last / 2..last;
     let used = range(all.clone().map(|night| night.throughput(settled.clone()) / usual));
     let refused = range(all.clone().map(|night| night.refused(settled.clone()) * 100.0));
     let fairness = range(all.clone().map(|night| night.fairness(settled.clone())));
-    let mut paces: Vec<f64> = all.flat_map(|night| &night.ticks[last * 5..]).filter_map(|tick| tick.pace).collect();
+    let mut paces: Vec<f64> =
+        all.flat_map(|night| &night.ticks[last * 5..]).filter_map(|tick| tick.pace).collect();
     paces.sort_by(f64::total_cmp);
     let pace = paces.last().map_or(String::new(), |highest| {
         let at = |share: f64| paces[(paces.len() as f64 * share) as usize];
-        format!(", pace {:.0} {:.0} {:.0} (5 %, 50 %, 95 %), {highest:.0} at most", at(0.05), at(0.5), at(0.95))
+        format!(
+            ", pace {:.0} {:.0} {:.0} (5 %, 50 %, 95 %), {highest:.0} at most",
+            at(0.05),
+            at(0.5),
+            at(0.95)
+        )
     });
     format!("used {used}, refused {refused} %, Jain {fairness}{pace}")
 }

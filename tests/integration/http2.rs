@@ -71,7 +71,8 @@ async fn http2_is_spoken_where_it_is_offered_on_one_connection_and_answers_may_b
     let (certificate, key) = &certificates.server;
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
-    let mut tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they fit");
+    let mut tls =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they fit");
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();

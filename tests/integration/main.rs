@@ -15,5 +15,6 @@ mod limiter;
 mod night;
 mod process;
 mod secrets;
+mod simulated;
 mod traces;
 mod watching;

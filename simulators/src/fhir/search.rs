@@ -150,7 +150,8 @@ impl FhirServer {
         let by_identifier = search.identifiers.iter().map(|any| {
             let hides = any.len() > 1 && self.faults().plan.many_hides_twins;
             let shown = if hides { 1 } else { usize::MAX };
-            let found = |token: &Token| store.find(token.system.as_deref(), &token.value).into_iter().take(shown);
+            let found =
+                |token: &Token| store.find(token.system.as_deref(), &token.value).into_iter().take(shown);
             any.iter().flat_map(found).collect::<Vec<_>>()
         });
         let by_id = search.ids.iter().map(|any| {

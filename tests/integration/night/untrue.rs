@@ -1,7 +1,9 @@
 //! Servers whose answers to requests for many are not true, or that take fewer in one than are asked.
 
 use shared::domain::Outcome;
-use simulators::{BatchLie, DemoNight, FaultPlan, FhirOptions, Latency, NightOptions, Operation, PatientFault};
+use simulators::{
+    BatchLie, DemoNight, FaultPlan, FhirOptions, Latency, NightOptions, Operation, PatientFault,
+};
 use tests::night::{DATE, Scene};
 
 async fn scene(people: usize) -> Scene {
@@ -21,11 +23,8 @@ async fn bundles_of_a_server_that_answers_them_wrongly_are_given_up_and_every_ro
     for lie in [BatchLie::Reversed, BatchLie::Another, BatchLie::Unapplied] {
         let scene = scene(120).await;
         // One that is refused: among answers in the wrong order it would be somebody else.
-        let refused = PatientFault {
-            operation: Some(Operation::Write),
-            status: Some(422),
-            ..PatientFault::default()
-        };
+        let refused =
+            PatientFault { operation: Some(Operation::Write), status: Some(422), ..PatientFault::default() };
         let patients = [(scene.population.nik(2), refused)].into();
         scene.simulators.set_faults(FaultPlan { batch_lie: Some(lie), patients, ..FaultPlan::default() });
         scene.night().await;
@@ -83,7 +82,10 @@ async fn requests_shrink_to_what_the_server_takes() {
     assert!(refused("batch", "200") >= 600 / 13, "{:?}", stats.requests);
     let endings = scene.endings().await;
     assert!(endings.iter().all(|ending| (ending.outcome, ending.attempts) == (Outcome::Updated, 1)));
-    assert!(answers(&scene, "read") <= 5, "nothing is in doubt after a refusal: only the trial's rows were read");
+    assert!(
+        answers(&scene, "read") <= 5,
+        "nothing is in doubt after a refusal: only the trial's rows were read"
+    );
     scene.assert_numbers(0..600, 0);
     scene.check().await;
 }

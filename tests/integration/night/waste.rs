@@ -52,9 +52,18 @@ async fn connections_are_used_again_where_the_server_takes_little() {
     let scene = Scene::people(400).await;
     scene.type_everybody(0..400, 0);
     let capacity = Some(Capacity { requests_per_second: 200.0, burst: None, retry_after: None });
-    scene.simulators.set_faults(FaultPlan { capacity, latency: Latency::fixed(20.0), ..FaultPlan::default() });
+    scene.simulators.set_faults(FaultPlan {
+        capacity,
+        latency: Latency::fixed(20.0),
+        ..FaultPlan::default()
+    });
     scene.night().await;
     let stats = scene.simulators.snapshot();
-    assert!(stats.connections <= MOST, "{} connections for {} requests", stats.connections, stats.requests_total);
+    assert!(
+        stats.connections <= MOST,
+        "{} connections for {} requests",
+        stats.connections,
+        stats.requests_total
+    );
     scene.check().await;
 }

@@ -257,10 +257,7 @@ impl fmt::Debug for Night {
             let failed: u32 = ticks.iter().map(|tick| tick.failed).sum();
             let Some(Tick { limit, in_flight, pace, .. }) = ticks.last() else { continue };
             let pace = pace.unwrap_or(f64::NAN);
-            writeln!(
-                f,
-                "{number:4}: {done:5} {refused:4} {failed:4} {limit:6.1} {in_flight:5} {pace:6.1}"
-            )?;
+            writeln!(f, "{number:4}: {done:5} {refused:4} {failed:4} {limit:6.1} {in_flight:5} {pace:6.1}")?;
         }
         Ok(())
     }

@@ -105,7 +105,13 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "four-workers", seconds: 300, starts: &[0, 0, 0, 0], ..BASE },
     Scenario { name: "a-late-worker", seconds: 300, starts: &[0, 0, 0, 60], ..BASE },
-    Scenario { name: "four-workers-number", bound: Bound::Number(40), seconds: 300, starts: &[0, 0, 0, 60], ..BASE },
+    Scenario {
+        name: "four-workers-number",
+        bound: Bound::Number(40),
+        seconds: 300,
+        starts: &[0, 0, 0, 60],
+        ..BASE
+    },
     Scenario {
         name: "four-workers-slots",
         bound: Bound::Slots(20),

@@ -31,7 +31,8 @@ impl RowCosts {
         let (cpu, seconds) = (cpu(&self.processes), self.at.elapsed().as_secs_f64());
         let thousands = more as f64 / 1_000.0;
         let (rate, cost) = (more as f64 / seconds, (cpu - self.cpu) / thousands);
-        let mut line = format!("{rows:>9} rows, {rate:>6.0} a second, {cost:.3} s of processors for 1,000; peaks");
+        let mut line =
+            format!("{rows:>9} rows, {rate:>6.0} a second, {cost:.3} s of processors for 1,000; peaks");
         for process in &self.processes {
             // Writing to a string cannot fail.
             let _ = write!(line, " {:.0}", peak(*process));

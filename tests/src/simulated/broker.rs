@@ -131,8 +131,9 @@ impl Deliveries for Subscribed {
         // Dropped here it is delivered again.
         self.life.step("receives").await;
         let (message, deaths) = (delivery.message.clone(), delivery.deaths.clone());
-        let (key, channel) = (message.key, self.channel);
-        let hand = Hand { delivery, key, channel, life: self.life.clone(), claims: self.claims.clone() };
+        let (key, turn, channel) = (message.key, message.turn, self.channel);
+        let hand =
+            Hand { delivery, key, turn, channel, life: self.life.clone(), claims: self.claims.clone() };
         Some(Delivery::new(message, deaths, Box::new(hand)))
     }
 }
@@ -140,6 +141,7 @@ impl Deliveries for Subscribed {
 struct Hand {
     delivery: Delivery,
     key: RowKey,
+    turn: u32,
     channel: Channel,
     life: Life,
     claims: Claims,
@@ -149,7 +151,7 @@ struct Hand {
 impl Settler for Hand {
     async fn settle(self: Box<Self>, how: Settle) -> Result<(), QueueError> {
         if self.channel == Channel::Work {
-            self.claims.settles(self.key, how);
+            self.claims.settles(self.key, self.turn, how);
         }
         self.life.step(&format!("settles row {} {}", self.key.sheet_row, described(how))).await;
         self.delivery.settle(how).await?;

@@ -85,6 +85,7 @@ impl Watch for Calls {
     }
 
     async fn after(&self, call: &'static str) -> Result<(), LedgerError> {
+        self.1.deprive(call);
         self.0.step(call).await;
         self.0.0.weather.ledger_fails(true).map_or(Ok(()), Err)
     }

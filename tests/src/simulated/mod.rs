@@ -19,6 +19,6 @@ mod weather;
 mod world;
 
 pub use hunt::{Found, hunt};
-pub use night::{Told, play};
-pub use plan::{Event, Plan, QueueFault, ServerFault, Typed, What};
+pub use night::{Told, play, play_without};
+pub use plan::{Event, Plan, QueueFault, ServerFault, Typed, What, Without};
 pub use shrink::shrink;

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::life::Life;
-use super::plan::{DAYS, Plan, What};
+use super::plan::{DAYS, Plan, What, Without};
 use super::trace::Trace;
 use super::world::World;
 use crate::night::{reapplied, whole};
@@ -43,10 +43,22 @@ pub struct Told {
 /// # Panics
 /// No runtime can be made.
 pub fn play(plan: &Plan, in_words: bool) -> Told {
+    play_all(plan, in_words, None)
+}
+
+/// Plays a plan in a world that lacks something.
+///
+/// # Panics
+/// As [`play`].
+pub fn play_without(plan: &Plan, what: Without) -> Told {
+    play_all(plan, false, Some(what))
+}
+
+fn play_all(plan: &Plan, in_words: bool, without: Option<Without>) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(Box::pin(async {
         let trace = Trace::new(in_words);
-        let night = Night::new(plan, trace.clone());
+        let night = Night::new(plan, trace.clone(), without);
         let rest = tokio::select! {
             biased;
             () = trace.overrun().cancelled() => Err("it goes round in circles"),
@@ -91,8 +103,8 @@ struct Command {
 }
 
 impl<'a> Night<'a> {
-    fn new(plan: &'a Plan, trace: Trace) -> Self {
-        let world = Arc::new(World::of(plan, trace));
+    fn new(plan: &'a Plan, trace: Trace, without: Option<Without>) -> Self {
+        let world = Arc::new(World::of(plan, trace, without));
         Self { plan, world, workers: vec![Slot::default(); plan.workers] }
     }
 

@@ -185,6 +185,17 @@ pub enum QueueFault {
     Unconfirmed,
 }
 
+/// What a night is deprived of, to see that it is missed: a check of the oracle and of the plans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// Writes lose the version they name.
+    IfMatch,
+    /// Intents are forgotten as soon as they are recorded.
+    Intents,
+    /// A refused key passes for a refused row.
+    TheRefusedKey,
+}
+
 /// Dates of the days.
 pub const DAYS: [&str; 3] = ["2026-11-22", "2026-11-23", "2026-11-24"];
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use worker::fhir::{Transport, TransportError};
 
 use super::life::Life;
-use super::plan::ServerFault;
+use super::plan::{ServerFault, Without};
 use super::weather::Weather;
 
 /// The bound of a request, `FHIR_TIMEOUT`.
@@ -28,16 +28,17 @@ pub(super) struct Server {
     /// Whose Patient has which id.
     ids: Arc<BTreeMap<String, usize>>,
     touched: Arc<Mutex<Vec<String>>>,
+    without: Option<Without>,
 }
 
 impl Server {
-    pub(super) fn of(population: Arc<Population>, weather: Arc<Weather>) -> Self {
+    pub(super) fn of(population: Arc<Population>, weather: Arc<Weather>, without: Option<Without>) -> Self {
         let fhir = FhirServer::new(FhirOptions::default(), Arc::new(Stats::default()), WallClock::default());
         population.load_into(fhir.store());
         let id = |patient: Value| patient["id"].as_str().expect("an id").to_owned();
         let of = |person: usize| fhir.store().patient_by_nik(&population.nik(person)).into_iter().map(id);
         let ids = (0..population.len()).flat_map(|person| of(person).map(move |id| (id, person))).collect();
-        Self { ids: Arc::new(ids), touched: Arc::default(), fhir, population, weather }
+        Self { ids: Arc::new(ids), touched: Arc::default(), fhir, population, weather, without }
     }
 
     /// The way of a process to it.
@@ -75,7 +76,10 @@ impl Server {
         }
     }
 
-    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+    async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        if self.without == Some(Without::IfMatch) {
+            request.headers_mut().remove("if-match");
+        }
         let fault = self.weather.server_fault();
         let (there, back) = (self.weather.draw(1..60), self.weather.draw(1..60));
         let status = |status: StatusCode, retry_after: Option<&'static str>| {
@@ -95,6 +99,9 @@ impl Server {
             Some(ServerFault::Unavailable) => return Ok(status(StatusCode::SERVICE_UNAVAILABLE, Some("3"))),
             Some(ServerFault::Throttled) => return Ok(status(StatusCode::TOO_MANY_REQUESTS, Some("2"))),
             Some(ServerFault::ThrottledUntold) => return Ok(status(StatusCode::TOO_MANY_REQUESTS, None)),
+            Some(ServerFault::Unauthorized) if self.without == Some(Without::TheRefusedKey) => {
+                return Ok(status(StatusCode::UNPROCESSABLE_ENTITY, None));
+            }
             Some(ServerFault::Unauthorized) => return Ok(status(StatusCode::UNAUTHORIZED, None)),
             _ => {}
         }

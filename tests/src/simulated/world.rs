@@ -23,7 +23,7 @@ use worker::{Company, Fhir, Worker};
 
 use super::broker::Broker;
 use super::life::{Calls, Life};
-use super::plan::Plan;
+use super::plan::{Plan, Without};
 use super::server::{Server, TIMEOUT};
 use super::sheet::Sheet;
 use super::trace::Trace;
@@ -49,6 +49,7 @@ pub(super) struct World {
     ahead: Arc<AtomicI64>,
     before: Before,
     seed: u64,
+    without: Option<Without>,
 }
 
 /// One start of a process.
@@ -59,12 +60,12 @@ pub(super) struct Start {
 }
 
 impl World {
-    pub(super) fn of(plan: &Plan, trace: Trace) -> Self {
+    pub(super) fn of(plan: &Plan, trace: Trace, without: Option<Without>) -> Self {
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = clock(ahead.clone());
         let weather = Arc::new(Weather::new(plan, trace.clone()));
         let population = Arc::new(Population::generate(plan.seed, plan.people));
-        let server = Server::of(population.clone(), weather.clone());
+        let server = Server::of(population.clone(), weather.clone(), without);
         let niks = (0..population.len()).map(|person| population.nik(person));
         let before = niks.map(|nik| (nik.clone(), server.fhir.store().patient_by_nik(&nik))).collect();
         let sheet = Sheet::new(plan.rows.clone(), population.clone(), weather.clone());
@@ -95,6 +96,7 @@ impl World {
             clock,
             ahead,
             before,
+            without,
         }
     }
 
@@ -106,7 +108,7 @@ impl World {
     pub(super) fn start(&self, name: String) -> Start {
         self.trace.note(&name, "starts");
         let life = Life::new(name, self.trace.clone(), self.weather.clone());
-        let claims = Claims::new(self.ledger.clone(), self.trace.clone());
+        let claims = Claims::new(self.ledger.clone(), self.trace.clone(), self.without);
         let queues = Queues::one(self.broker.used_by(&life, &claims));
         let ledger = WatchedLedger::over(self.ledger.clone(), Calls(life.clone(), claims));
         let (keys, clock) = (self.keys.clone(), self.clock.clone());

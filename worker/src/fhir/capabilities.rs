@@ -173,7 +173,10 @@ impl Choice {
     /// Notes a sign that answers to Bundles cannot be relied on.
     pub fn distrust_bundles(&self, what: &'static str) {
         if !self.no_bundles.swap(true, Ordering::Relaxed) {
-            tracing::warn!(what, "the FHIR server's answers to Bundles cannot be relied on; writing one by one");
+            tracing::warn!(
+                what,
+                "the FHIR server's answers to Bundles cannot be relied on; writing one by one"
+            );
         }
     }
 

@@ -38,5 +38,5 @@ pub use many::{Entry, SearchMany};
 pub use patient::{Body, Inactive, Patient, PatientId, VersionId};
 pub use search::Found;
 pub use telecom::{Change, Edit, TelecomPolicy};
-pub use trial::TriedUpdate;
 pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport, token_transport};
+pub use trial::TriedUpdate;

@@ -109,7 +109,8 @@ impl FhirClient {
     }
 
     async fn is_written(&self, change: &Change) -> Result<bool, Failure> {
-        match self.ask(Operation::Read, super::client::get(Operation::Read, self.patient(&change.id)?)).await {
+        match self.ask(Operation::Read, super::client::get(Operation::Read, self.patient(&change.id)?)).await
+        {
             Ok((resource, _)) => Ok(change.is_in(&resource)),
             Err(Failure::Gone { .. }) => Ok(false),
             Err(failure) => Err(failure),

@@ -231,7 +231,9 @@ impl State {
         let rate = self.pace.learned().unwrap_or_else(|| self.sustained());
         let (shortest, per_hold, requests) = match self.pace.is_below_usual(rate, now) {
             true => (SHORTEST_BELOW_USUAL, PER_HOLD_BELOW_USUAL, REQUESTS_BELOW_USUAL),
-            false if !self.pace.knows_usual() => (SHORTEST_AT_FIRST, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY),
+            false if !self.pace.knows_usual() => {
+                (SHORTEST_AT_FIRST, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY)
+            }
             false => (SHORTEST_RECOVERY, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY),
         };
         let least = (held * per_hold).max(shortest);

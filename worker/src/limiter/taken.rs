@@ -91,7 +91,16 @@ pub(super) struct Taken {
 impl Taken {
     pub(super) fn new(now: Instant) -> Self {
         let spans = VecDeque::with_capacity(SPANS);
-        Self { since: now, first: 0, spans, held: ASSUMED_HOLD, last: None, before: None, allowance: None, rough: 0 }
+        Self {
+            since: now,
+            first: 0,
+            spans,
+            held: ASSUMED_HOLD,
+            last: None,
+            before: None,
+            allowance: None,
+            rough: 0,
+        }
     }
 
     /// Request `number` started.
