@@ -100,18 +100,14 @@ impl Failpoint {
     /// Ends the process here, where a test says so.
     #[inline]
     pub fn pass(self) {
-        #[cfg(feature = "failpoints")]
-        on::pass(self);
+        built::pass(self);
     }
 }
 
 /// An interval as this process keeps it.
 #[inline]
 pub fn hurried(interval: Duration) -> Duration {
-    #[cfg(feature = "failpoints")]
-    return interval / on::hurry();
-    #[cfg(not(feature = "failpoints"))]
-    interval
+    interval / built::hurry()
 }
 
 /// A lease or a wait for an answer as this process keeps it: no less than `least`, since it runs on a machine where much
@@ -124,15 +120,11 @@ pub fn hurried_to(least: Duration, interval: Duration) -> Duration {
 /// The waits of the retry queues as this process keeps them.
 #[inline]
 pub fn hurried_ladder(usual: &[Duration]) -> Vec<Duration> {
-    #[cfg(feature = "failpoints")]
-    return ladder_of(usual, on::hurry());
-    #[cfg(not(feature = "failpoints"))]
-    usual.to_vec()
+    ladder_of(usual, built::hurry())
 }
 
 /// The waits of the retry queues in a process that hurries so much. Fewer, because making them is most of what a small
 /// night costs a broker.
-#[cfg(feature = "failpoints")]
 pub fn ladder_of(usual: &[Duration], hurry: u32) -> Vec<Duration> {
     let step = if hurry == 1 { 1 } else { 3 };
     usual.iter().step_by(step).map(|wait| *wait / hurry).collect()
@@ -141,35 +133,54 @@ pub fn ladder_of(usual: &[Duration], hurry: u32) -> Vec<Duration> {
 /// What queues allow that are made now.
 #[inline]
 pub fn delivery_limit(usual: u32) -> u32 {
-    #[cfg(feature = "failpoints")]
-    return on::number("TEST_DELIVERY_LIMIT").unwrap_or(usual);
-    #[cfg(not(feature = "failpoints"))]
-    usual
+    built::number("TEST_DELIVERY_LIMIT").unwrap_or(usual)
 }
 
 /// Reads `FAILPOINTS`. What is given back is held while the program runs.
 pub fn arm() -> impl Drop {
-    #[cfg(feature = "failpoints")]
-    return fail::FailScenario::setup();
-    #[cfg(not(feature = "failpoints"))]
-    Unarmed
+    built::arm()
 }
 
 #[cfg(not(feature = "failpoints"))]
-struct Unarmed;
+mod built {
+    use super::Failpoint;
 
-#[cfg(not(feature = "failpoints"))]
-impl Drop for Unarmed {
-    fn drop(&mut self) {}
+    pub(super) struct Unarmed;
+
+    impl Drop for Unarmed {
+        fn drop(&mut self) {}
+    }
+
+    pub(super) fn arm() -> Unarmed {
+        Unarmed
+    }
+
+    #[inline]
+    pub(super) fn pass(_: Failpoint) {}
+
+    #[inline]
+    pub(super) fn hurry() -> u32 {
+        1
+    }
+
+    #[inline]
+    pub(super) fn number(_: &str) -> Option<u32> {
+        None
+    }
 }
 
 #[cfg(feature = "failpoints")]
-mod on {
+mod built {
     use std::sync::OnceLock;
 
+    use fail::FailScenario;
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::Failpoint;
+
+    pub(super) fn arm() -> FailScenario<'static> {
+        FailScenario::setup()
+    }
 
     pub(super) fn pass(point: Failpoint) {
         fail::fail_point!(point.as_str(), |_| {
