@@ -1,10 +1,10 @@
 # The same commands for people, for the README and for CI. Each does all its own set-up.
 
 # The version before this one, which shares tables and queues with it: the newest commit that was deployed.
-EARLIER = 06c6bd0
+EARLIER = b5378f1
 
-.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks \
-  nights images compose-secrets compose-demo earlier
+.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz \
+  nights images compose-secrets compose-demo earlier bench bench-micro
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -23,6 +23,16 @@ demo-cluster: services
 	  echo "That was exit status 3: finished, with dead letters to look at. The demo's night holds a few by design."; \
 	elif [ $$status -ne 0 ]; then exit $$status; fi
 
+# What both make of a night beside a bare HTTP client, into docs/benchmarks: about 15 minutes, on a machine with nothing else
+# to do. Quick, and into target/bench: make bench ROWS=2000 ROUNDS=1, or ONLY='50 ms, one by one'.
+bench: services
+	cargo build --release --locked -p standalone -p producer -p worker -p benches --bins --no-default-features --features producer/cluster,worker/cluster
+	target/release/bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)')
+
+# The steps of a row's way by themselves.
+bench-micro:
+	cargo bench --locked -p benches --bench micro
+
 # Every test but the long ones, and so many simulated nights: a number and no time, so that the same are played everywhere.
 test: bins others services browser watching
 	cargo test --workspace --locked
@@ -39,10 +49,13 @@ FROM ?= 1500
 nights:
 	cargo run --release --locked -p tests --bin simulated-nights -- --seeds $(SEEDS) --from $(FROM)
 
+# The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
+# of tokio would be chosen, and every dependency checked a second time.
+CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
 lint: checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p standalone -p producer -p worker -p dashboard --locked -- -D warnings
+	cargo clippy --workspace --locked --no-default-features --features $(CLUSTER) -- -D warnings
 
 # Of lint, what is not Rust: deploy/, workflows, scripts, and secrets where none belong.
 checks:
@@ -77,15 +90,26 @@ browser:
 watching:
 	scripts/install-prometheus
 
+# Hostile input for everything that reads what others wrote: so many inputs for each target of fuzz/.
+RUNS = 10000000
+fuzz:
+	scripts/install-cargo-fuzz
+	scripts/fuzz $(RUNS)
+
 # The pictures of the pages in docs/pictures, taken anew.
 pictures: bins browser
 	cargo run --locked -p tests --bin pictures
 
-# `standalone` with its systemd units, after `cargo build --release --locked -p standalone`. DESTDIR is put before every
-# path, for packages. What has to be done then: docs/deploying.md.
+# `standalone` with its systemd units, man pages and what shells complete, after
+# `cargo build --release --locked -p standalone`. DESTDIR is put before every path, for packages. What has to be done then:
+# docs/deploying.md.
 PREFIX ?= /usr/local
 STANDALONE ?= target/release/standalone
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+SHARE = $(DESTDIR)$(PREFIX)/share
+# Where each shell looks: the file of bash, of zsh, of fish.
+COMPLETIONS = bash:$(SHARE)/bash-completion/completions/standalone zsh:$(SHARE)/zsh/site-functions/_standalone \
+  fish:$(SHARE)/fish/vendor_completions.d/standalone.fish
 install:
 	@test -x $(STANDALONE) || { echo "$(STANDALONE) is not there: cargo build --release --locked -p standalone" >&2; exit 1; }
 	install -D -m 0755 $(STANDALONE) $(DESTDIR)$(PREFIX)/bin/standalone
@@ -98,6 +122,11 @@ install:
 	install -m 0644 deploy/systemd/nightly-sync.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/nightly-sync.conf
 	@test -e $(DESTDIR)/etc/nightly-sync/environment || \
 	  install -m 0644 deploy/systemd/environment.example $(DESTDIR)/etc/nightly-sync/environment
+	install -d -m 0755 $(SHARE)/man/man1
+	umask 022 && $(STANDALONE) man $(SHARE)/man/man1
+	@umask 022; for each in $(COMPLETIONS); do \
+	  file=$${each#*:}; mkdir -p "$${file%/*}" && $(STANDALONE) completions "$${each%%:*}" >"$$file" || exit; \
+	done
 
 # The images, one for each program. BuildKit or not, the Dockerfile is the same.
 VERSION = latest

@@ -68,7 +68,9 @@ fn wrong(step: look::Step, error: &SourceError, findings: &Findings) {
         SourceError::NotShared { .. } => "sheet.share",
         SourceError::NotFound { .. } | SourceError::OfficeFile => "sheet.id",
         SourceError::ApiDisabled { .. } => "sheet.api",
-        SourceError::TabMissing { .. } | SourceError::RangeRefused { .. } => "sheet.tab",
+        SourceError::TabMissing { .. }
+        | SourceError::RangeRefused { .. }
+        | SourceError::AnswerTooLarge { .. } => "sheet.tab",
         SourceError::SheetShape(_) => "sheet.header",
         SourceError::Credentials { .. } if step == look::Step::Credentials => "sheet.credentials",
         SourceError::Credentials { .. } => "sheet.token",

@@ -8,6 +8,9 @@ mod composition;
 pub mod doctor;
 pub mod export;
 pub mod flags;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash_key;
 mod listing;
 mod lock;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shared::ledger::{Gate, Progress, RunId};
+use shared::ledger::{Gate, LimiterSample, Progress, RunId};
 use tokio::time::Instant;
 
 /// Between two lines off a terminal, at first.
@@ -34,18 +34,15 @@ impl Display {
         Self { bar, run, started: Instant::now(), done_at_start: None, last_line: None }
     }
 
-    /// Shows where it stands.
-    pub fn show(&mut self, progress: Progress, gate: Option<&Gate>) {
+    /// Shows where it stands; `limiters`: what the workers that had a row a moment ago may ask, and ask, of the FHIR
+    /// server.
+    pub fn show(&mut self, progress: Progress, gate: Option<&Gate>, limiters: Option<LimiterSample>) {
         let done = progress.selected - progress.open.min(progress.selected);
         let first = *self.done_at_start.get_or_insert(done);
         if let Some(bar) = &self.bar {
             bar.set_length(progress.selected);
             bar.set_position(done);
-            bar.set_message(match gate {
-                Some(gate) => format!("- paused: {}", gate.reason),
-                None if progress.retrying > 0 => format!("- {} waiting to be tried again", progress.retrying),
-                None => String::new(),
-            });
+            bar.set_message(message(progress, gate, limiters));
             return;
         }
         if self.last_line.is_some_and(|at| at.elapsed() < line_every(self.started.elapsed())) {
@@ -62,6 +59,8 @@ impl Display {
             dead = progress.dead,
             rows_per_second = rate.round() as u64,
             seconds_left,
+            fhir_in_flight = limiters.map(|limiters| limiters.in_flight),
+            fhir_concurrency_limit = limiters.map(|limiters| limiters.limit.round() as u64),
             paused = gate.map(|gate| gate.reason.as_str()),
             "progress"
         );
@@ -75,6 +74,21 @@ impl Display {
     }
 }
 
+/// What is beside the bar.
+fn message(progress: Progress, gate: Option<&Gate>, limiters: Option<LimiterSample>) -> String {
+    if let Some(gate) = gate {
+        return format!("- paused: {}", gate.reason);
+    }
+    let mut message = String::new();
+    if let Some(LimiterSample { limit, in_flight }) = limiters {
+        message = format!("- {in_flight} of {limit:.0} requests in flight ");
+    }
+    if progress.retrying > 0 {
+        message += &format!("- {} waiting to be tried again", progress.retrying);
+    }
+    message
+}
+
 fn line_every(elapsed: Duration) -> Duration {
     (elapsed / 50).clamp(LINE_EVERY, LINE_AFTER)
 }
@@ -82,6 +96,17 @@ fn line_every(elapsed: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bar_tells_of_the_limiters_unless_the_night_is_paused() {
+        let progress = Progress { retrying: 3, ..Progress::default() };
+        let limiters = Some(LimiterSample { limit: 40.6, in_flight: 38 });
+        let told = message(progress, None, limiters);
+        assert_eq!(told, "- 38 of 41 requests in flight - 3 waiting to be tried again");
+        assert_eq!(message(Progress::default(), None, None), "");
+        let gate = Gate { kind: shared::ledger::GateKind::Throttled, reason: "HTTP 429".into() };
+        assert_eq!(message(progress, Some(&gate), limiters), "- paused: HTTP 429");
+    }
 
     #[test]
     fn four_hours_are_told_of_in_fewer_than_400_lines() {

@@ -107,7 +107,10 @@ impl Producer {
         }
         if watch.shown.elapsed() >= watch.show_every {
             let asked = Instant::now();
-            watch.display.show(ledger.progress(watch.run).await?, gate.as_ref());
+            let progress = ledger.progress(watch.run).await?;
+            let newest = ledger.samples(watch.run).await?.pop();
+            let limiters = newest.filter(|point| point.workers > 0).map(|point| point.limiter);
+            watch.display.show(progress, gate.as_ref(), limiters);
             // Counting a million rows takes a while: never more than a twentieth of the time.
             watch.show_every = (asked.elapsed() * 20).max(Duration::from_millis(500));
             watch.shown = Instant::now();

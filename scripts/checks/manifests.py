@@ -9,6 +9,8 @@ import sys
 import kubernetes_validate
 import yaml
 
+from told import told
+
 ROOT = pathlib.Path(__file__).parents[2]
 # The oldest that has everything here, and the newest that the package knows.
 VERSIONS = ["1.31", kubernetes_validate.latest_version()]
@@ -147,17 +149,12 @@ def check(manifests):
 
 
 def main(files):
-    problems = 0
-    for file in files:
-        manifests = [it for it in yaml.safe_load_all(pathlib.Path(file).read_text()) if it]
-        overlay = pathlib.Path(file).stem
-        found = list(check(manifests))
-        for problem in found:
-            print(f"{overlay}: {problem}", file=sys.stderr)
-        problems += len(found)
-        if not found:
-            print(f"{overlay}: {len(manifests)} manifests hold, by the schemas of Kubernetes {' and '.join(VERSIONS)}")
-    return min(problems, 1)
+    held = []
+    for file in map(pathlib.Path, files):
+        manifests = [it for it in yaml.safe_load_all(file.read_text()) if it]
+        holds = f"{len(manifests)} manifests hold, by the schemas of Kubernetes {' and '.join(VERSIONS)}"
+        held.append(told(file.stem, check(manifests), holds))
+    return int(not all(held))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import pathlib
 import re
 import sys
 
+from told import told
+
 # What the programs need, by the README: secrets by program.
 READS = {
     "producer": {"database-url", "amqp-url", "data-key", "alert-webhook-url", "google-credentials"},
@@ -61,15 +63,8 @@ def check(folder):
 
 
 def main(folders):
-    problems = 0
-    for folder in map(pathlib.Path, folders):
-        found = sorted(check(folder))
-        for problem in found:
-            print(f"{folder}: {problem}", file=sys.stderr)
-        problems += len(found)
-        if not found:
-            print(f"{folder.name}: names are declared and used, secrets have readers and an age")
-    return min(problems, 1)
+    holds = "names are declared and used, secrets have readers and an age"
+    return int(not all([told(folder.name, sorted(check(folder)), holds) for folder in map(pathlib.Path, folders)]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 //! Nothing here knows the sheet or the FHIR server: rows are read in `producer`, Patients in `worker`.
 
 pub mod backing;
+pub mod body;
 pub mod caller;
 pub mod clock;
 #[cfg(all(feature = "postgres", feature = "rabbitmq"))]
@@ -12,6 +13,9 @@ pub mod data_key;
 pub mod doctor;
 pub mod domain;
 mod error_chain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ledger;
 pub mod lookout;
 pub mod metrics;

@@ -47,6 +47,12 @@ pub struct FaultPlan {
     pub truncated_body: Rate,
     /// An entry of a Bundle is applied and left out of the answer; drawn per entry.
     pub batch_entry_missing: f64,
+    /// What is wrong with the answers to Bundles.
+    pub batch_lie: Option<BatchLie>,
+    /// A Bundle of more entries is answered 413.
+    pub largest_batch: Option<usize>,
+    /// A search for more identifiers is answered 414.
+    pub longest_search: Option<usize>,
     /// Faults of single Patients, by NIK.
     pub patients: BTreeMap<String, PatientFault>,
     /// Every search is answered with everybody, as a server does that ignores an unconfigured parameter.
@@ -57,6 +63,8 @@ pub struct FaultPlan {
     pub search_stops_at: Option<usize>,
     /// A search does not say how many Patients match.
     pub search_without_total: bool,
+    /// A search for more than one identifier shows one Patient for each, and says that these are all.
+    pub many_hides_twins: bool,
     /// What a search gives of each Patient.
     pub search_view: ResourceView,
     /// What a read gives of a Patient.
@@ -114,6 +122,18 @@ impl Rate {
     pub fn of_operations(rate: f64, operations: impl Into<Vec<Operation>>) -> Self {
         Self { rate, operations: Some(operations.into()) }
     }
+}
+
+/// How a server answers Bundles wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchLie {
+    /// The answers are in reverse order.
+    Reversed,
+    /// Each answer gives the location of the next entry's Patient.
+    Another,
+    /// One write of each Bundle is answered 200 and not carried out.
+    Unapplied,
 }
 
 /// A 503.

@@ -25,7 +25,9 @@ mod webhook;
 
 pub use capacity::Capacity;
 pub use clock::WallClock;
-pub use faults::{FaultPlan, Latency, PatientFault, Rate, ResourceView, RetryLater, SlowBody, StatusFault};
+pub use faults::{
+    BatchLie, FaultPlan, Latency, PatientFault, Rate, ResourceView, RetryLater, SlowBody, StatusFault,
+};
 pub use fhir::{
     BASE_PATH, ClientAuth, FhirOptions, FhirServer, FhirStore, InsertError, NIK_SYSTEM, OAuthClient,
     TOKEN_PATH,

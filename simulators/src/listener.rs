@@ -34,9 +34,14 @@ impl Listener {
         self.addr
     }
 
-    /// Serves until `stop`; open connections are dropped then, as when a server dies.
-    pub(crate) fn serve<S, F>(self, service: S, stop: CancellationToken, tasks: &TaskTracker)
-    where
+    /// Serves until `stop`; open connections are dropped then, as when a server dies. Each is told of.
+    pub(crate) fn serve<S, F>(
+        self,
+        service: S,
+        stop: CancellationToken,
+        tasks: &TaskTracker,
+        opened: impl Fn() + Send + 'static,
+    ) where
         S: Fn(Request<Body>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<Body>, ConnectionCut>> + Send + 'static,
     {
@@ -49,6 +54,7 @@ impl Listener {
                 };
                 match accepted {
                     Ok((stream, _)) => {
+                        opened();
                         connections.spawn(connection(stream, service.clone(), stop.clone()));
                     }
                     // Out of file descriptors, or a client that left before it was accepted.

@@ -15,7 +15,7 @@ use crate::night::DemoNight;
 use crate::population::Population;
 use crate::sheet::Spreadsheet;
 use crate::sheets::{SheetsOptions, SheetsServer};
-use crate::stats::{Stats, StatsSnapshot};
+use crate::stats::{Stats, StatsSnapshot, count};
 
 /// What to simulate; the default is two services that behave, on ports the system picks, with no data.
 #[derive(Clone)]
@@ -126,13 +126,14 @@ impl Simulators {
             let service = service.clone();
             async move { service.call(request).await }
         };
-        fhir_listener.serve(answer, stop.clone(), &tasks);
+        let counters = fhir.stats().clone();
+        fhir_listener.serve(answer, stop.clone(), &tasks, move || count(&counters.connections));
         let service = sheets.clone();
         let answer = move |request| {
             let service = service.clone();
             async move { service.call(request).await }
         };
-        sheets_listener.serve(answer, stop.clone(), &tasks);
+        sheets_listener.serve(answer, stop.clone(), &tasks, || ());
         Ok(Self { fhir, sheets, clock, fhir_url, sheets_url, stop, tasks })
     }
 

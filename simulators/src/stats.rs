@@ -28,6 +28,7 @@ pub struct Stats {
     pub(crate) writes_without_if_match: AtomicU64,
     pub(crate) conflicts_412: AtomicU64,
     pub(crate) rejected_429: AtomicU64,
+    pub(crate) connections: AtomicU64,
     pub(crate) tokens_issued: AtomicU64,
     pub(crate) token_refusals: AtomicU64,
     pub(crate) batch_gets: AtomicU64,
@@ -90,6 +91,8 @@ pub struct StatsSnapshot {
     pub writes_without_if_match: u64,
     /// Writes refused because their `If-Match` was stale.
     pub conflicts_412: u64,
+    /// Connections of FHIR clients that were accepted.
+    pub connections: u64,
     /// Access tokens handed out.
     pub tokens_issued: u64,
     /// Assertions refused.
@@ -119,6 +122,7 @@ impl Default for Stats {
             writes_without_if_match: AtomicU64::new(0),
             conflicts_412: AtomicU64::new(0),
             rejected_429: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             tokens_issued: AtomicU64::new(0),
             token_refusals: AtomicU64::new(0),
             batch_gets: AtomicU64::new(0),
@@ -164,6 +168,7 @@ impl Stats {
             &self.token_refusals,
             &self.batch_gets,
             &self.sheet_reads_refused,
+            &self.connections,
         ];
         for counter in single.into_iter().chain(self.requests.iter()).chain(self.entries.iter()) {
             counter.store(0, Ordering::Relaxed);
@@ -190,6 +195,7 @@ impl Stats {
             patches: read(&self.patches),
             writes_without_if_match: read(&self.writes_without_if_match),
             conflicts_412: read(&self.conflicts_412),
+            connections: read(&self.connections),
             tokens_issued: read(&self.tokens_issued),
             token_refusals: read(&self.token_refusals),
             batch_gets: read(&self.batch_gets),

@@ -52,7 +52,7 @@ impl Webhook {
                 Ok(response)
             }
         };
-        listener.serve(answer, stop.clone(), &TaskTracker::new());
+        listener.serve(answer, stop.clone(), &TaskTracker::new(), || ());
         Ok(Self { room, url, stop })
     }
 

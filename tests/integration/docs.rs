@@ -25,7 +25,7 @@ struct ProgramFlags {
     detach: bool,
 }
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "docs/state-machine.md",
@@ -38,6 +38,11 @@ const DOCUMENTS: [&str; 12] = [
     "docs/operating.md",
     "docs/deploying.md",
     "docs/upgrading.md",
+    "docs/guarantees.md",
+    "docs/limits.md",
+    "docs/benchmarks/README.md",
+    "docs/limiter.md",
+    "docs/scaling.md",
 ];
 
 /// The documents that an operator types from.
@@ -218,6 +223,7 @@ fn the_metrics_are_those_of_the_contract_and_the_readme_names_them() {
         "fhir_retries_total",
         "fhir_concurrency_limit",
         "fhir_in_flight",
+        "fhir_pace_requests_per_second",
         "queue_depth",
         "queue_consumers",
         "dead_letters_open",
@@ -297,6 +303,7 @@ fn is_path(span: &str) -> bool {
     let first = span.split('/').next().unwrap_or_default();
     let ours = [
         ".ci",
+        "benches",
         "deploy",
         "docs",
         "migrations",
@@ -363,5 +370,41 @@ fn the_state_machine_names_every_state_and_no_other() {
     let drawn = drawn.join("\n");
     for state in states.iter().map(String::as_str).chain(RunState::ALL.iter().map(|state| state.as_str())) {
         assert!(drawn.contains(&format!("{state}:")), "no arrow leads to {state}");
+    }
+}
+
+/// Every file below a folder, with its text.
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let mut found = Vec::new();
+    for folder in ["tests/integration", "tests/src"] {
+        sources(&root().join(folder), &mut found);
+    }
+    let text = read("docs/guarantees.md");
+    let (_, prose) = fenced(&text);
+    let prose = prose.join("\n");
+    let named: Vec<_> = prose.split('`').skip(1).step_by(2).filter(|span| span.contains("::")).collect();
+    assert!(named.len() > 50, "{} tests are named", named.len());
+    for name in named.into_iter().filter(|name| !name.contains('…')) {
+        let (module, test) = name.rsplit_once("::").unwrap();
+        let file = format!("/{}.rs", module.replace("::", "/"));
+        let folder = format!("/{}/", module.replace("::", "/"));
+        let is_there = found.iter().any(|(path, text)| {
+            let path = path.display().to_string();
+            (path.ends_with(&file) || path.contains(&folder)) && text.contains(&format!("fn {test}("))
+        });
+        assert!(is_there, "docs/guarantees.md names {name}, which is not there");
     }
 }

@@ -7,6 +7,10 @@ mod conformance;
 mod deploy;
 mod docs;
 mod first_night;
+mod hostile;
+#[cfg(feature = "vault")]
+mod http2;
+mod limiter;
 mod night;
 mod process;
 mod secrets;

@@ -8,6 +8,7 @@ pub mod examples;
 pub mod keda;
 #[cfg(all(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
 pub mod managers;
+pub mod model;
 pub mod night;
 pub mod oracle;
 pub mod process;

@@ -4,6 +4,8 @@
 //! waits for `linger` at most. What a batch's answer says of a row is told to that row as if it had asked alone;
 //! retries, blame and doubt stay the row's.
 
+mod size;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use tracing::{Instrument as _, Span};
 use crate::fhir::Failure;
 use crate::limiter::{Limiter, Sample};
 use crate::pause::Pause;
+
+pub(crate) use size::{BatchSize, Fit};
 
 /// Bytes that the questions of one request carry at most, unless one alone carries more: Patients with photos
 /// must not make a request that no server takes.
@@ -43,6 +47,8 @@ pub(crate) enum Told<T> {
     Answered(Result<T, Failure>, u32),
     /// The answer says nothing about this row: it has to ask alone.
     Unsaid(u32),
+    /// Nothing of it was carried out, for a reason that was not the row's: it may ask again, however that is done now.
+    Again(u32),
     /// Not sent: the row's time was up.
     TooLate,
     /// Not sent: everything is paused.
@@ -55,6 +61,8 @@ pub(crate) struct Outcome<T> {
     pub(crate) told: Vec<Told<T>>,
     /// For the limiter.
     pub(crate) sample: Sample,
+    /// For the size of the next.
+    pub(crate) fit: Fit,
 }
 
 /// Something that can be asked together with others of its kind.
@@ -95,13 +103,19 @@ impl<Q, T> Drop for Gatherer<Q, T> {
 
 impl<Q: Question, T: Send + 'static> Gatherer<Q, T> {
     /// Starts the task that sends each batch with `send`.
-    pub(crate) fn start<F, Fut>(terms: GatherTerms, limiter: Limiter, pause: Arc<Pause>, send: F) -> Self
+    pub(crate) fn start<F, Fut>(
+        terms: GatherTerms,
+        size: Arc<BatchSize>,
+        limiter: Limiter,
+        pause: Arc<Pause>,
+        send: F,
+    ) -> Self
     where
         F: Fn(Vec<Q>) -> Fut + Send + 'static,
         Fut: Future<Output = Outcome<T>> + Send + 'static,
     {
         let (sender, asked) = mpsc::channel(terms.most * 4);
-        let filling = Filling { terms, asked, waiting: VecDeque::new() };
+        let filling = Filling { terms, size, asked, waiting: VecDeque::new() };
         let task = tokio::spawn(run(filling, limiter, pause, send)).abort_handle();
         Self { sender, task }
     }
@@ -153,10 +167,12 @@ async fn run<Q: Question, T: Send + 'static, F, Fut>(
         let span = common(&batch);
         let (questions, answers): (Vec<Q>, Vec<_>) =
             batch.into_iter().map(|asked| (asked.question, asked.answer)).unzip();
+        let (rows, size) = (questions.len(), filling.size.clone());
         let outcome = span.in_scope(|| send(questions)).instrument(span.clone());
         under_way.spawn(async move {
-            let Outcome { told, sample } = outcome.await;
+            let Outcome { told, sample, fit } = outcome.await;
             permit.finish(sample);
+            size.note(rows, fit);
             for (answer, told) in answers.into_iter().zip(told) {
                 let _ = answer.send(told);
             }
@@ -175,6 +191,7 @@ fn common<Q, T>(batch: &[Asked<Q, T>]) -> Span {
 /// The batch that fills.
 struct Filling<Q, T> {
     terms: GatherTerms,
+    size: Arc<BatchSize>,
     asked: mpsc::Receiver<Asked<Q, T>>,
     waiting: VecDeque<Asked<Q, T>>,
 }
@@ -189,7 +206,7 @@ impl<Q: Question, T> Filling<Q, T> {
             }
         }
         let until = Instant::now() + self.terms.linger;
-        while self.waiting.len() < self.terms.most {
+        while self.waiting.len() < self.size.now() {
             match timeout_at(until, self.asked.recv()).await {
                 Ok(Some(next)) => self.waiting.push_back(next),
                 Ok(None) | Err(_) => break,
@@ -201,7 +218,7 @@ impl<Q: Question, T> Filling<Q, T> {
     /// Takes one more in, or tells whose time is up. False: nobody waits any more.
     async fn go_on(&mut self) -> bool {
         let Some(first_end) = self.waiting.iter().map(|asked| asked.deadline).min() else { return false };
-        let room = self.waiting.len() < self.terms.most;
+        let room = self.waiting.len() < self.size.now();
         tokio::select! {
             biased;
             Some(next) = self.asked.recv(), if room => self.waiting.push_back(next),
@@ -227,11 +244,11 @@ impl<Q: Question, T> Filling<Q, T> {
 
     /// Takes the next batch, each key once; the rest waits for the one after.
     fn take(&mut self) -> Vec<Asked<Q, T>> {
-        let (mut keys, mut bytes) = (HashSet::new(), 0);
+        let (mut keys, mut bytes, most) = (HashSet::new(), 0, self.size.now());
         let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
         for asked in std::mem::take(&mut self.waiting) {
             let weight = asked.question.weight();
-            let fits = batch.is_empty() || (batch.len() < self.terms.most && bytes + weight <= MOST_BYTES);
+            let fits = batch.is_empty() || (batch.len() < most && bytes + weight <= MOST_BYTES);
             if fits && keys.insert(asked.question.key().to_owned()) {
                 bytes += weight;
                 batch.push(asked);

@@ -9,6 +9,9 @@ mod composition;
 mod credentials;
 pub mod doctor;
 pub mod fhir;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod gather;
 pub mod limiter;

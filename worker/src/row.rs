@@ -86,6 +86,7 @@ pub(crate) struct Work<'a> {
 impl Rows {
     /// Works on one delivery and settles it.
     pub async fn work(&self, delivery: Delivery) {
+        let _counted = self.batches.count();
         let span = traces::attempt(&delivery);
         let work = async {
             let how = self.carry(&delivery.message).await;
@@ -125,7 +126,7 @@ impl Rows {
         let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
         let deadline = asked_at + claimed.lease.saturating_sub(self.request_timeout + Duration::from_secs(1));
-        let account = Account::new(claimed.key, deadline);
+        let account = Account::new(claimed.key, claimed.attempts, deadline);
         let Some((nik, number)) = self.open(claimed) else {
             let record = Record {
                 key: claimed.key,
@@ -231,7 +232,11 @@ impl Rows {
             Stop::Unsaid => Settlement::Returned,
             Stop::Later(after, error) => Settlement::Retry { after, counted: false, error },
             Stop::Refused(failure) => {
-                Settlement::Failed { reason: Reason::RejectedByServer, error: error_chain(&failure) }
+                let reason = match failure {
+                    Failure::TooLarge(_) => Reason::ResourceTooLarge,
+                    _ => Reason::RejectedByServer,
+                };
+                Settlement::Failed { reason, error: error_chain(&failure) }
             }
             Stop::Retry(error) => {
                 let attempts = claimed.attempts + 1;
@@ -279,6 +284,9 @@ impl Rows {
                 );
             }
             let edit = patient.edit(&work.number, self.clock.now(), &self.telecom);
+            // What is written is in the change; thousands of rows may wait from here on, and a Patient's tree is several
+            // times its text.
+            drop(patient);
             if edit.several_current_mobiles && !work.warnings.contains(&Warning::SeveralCurrentMobiles) {
                 work.warnings.push(Warning::SeveralCurrentMobiles);
             }

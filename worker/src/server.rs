@@ -16,7 +16,7 @@ use shared::metrics::Metrics;
 use shared::retry::RetryPolicy;
 use tokio::time::{Instant, timeout_at};
 
-use crate::breaker::{Blame, Breaker, BreakerTerms, Kind};
+use crate::breaker::{Blame, Breaker, BreakerTerms, Failed, Kind};
 use crate::credentials::Credentials;
 use crate::fhir::{Failure, FhirClient, Operation, Transient};
 use crate::gather::GatherTerms;
@@ -60,6 +60,8 @@ pub enum Stop {
 pub struct Account {
     /// Which row.
     pub row: RowKey,
+    /// How often it failed on its own account before.
+    pub attempts: u32,
     /// No request starts after this: what is left of the lease would not cover its time-out.
     pub deadline: Instant,
     /// Requests made.
@@ -73,8 +75,8 @@ pub struct Account {
 
 impl Account {
     /// A fresh account.
-    pub fn new(row: RowKey, deadline: Instant) -> Self {
-        Self { row, deadline, requests: 0, retries: 0, exchanges: Vec::new(), waits: 0 }
+    pub fn new(row: RowKey, attempts: u32, deadline: Instant) -> Self {
+        Self { row, attempts, deadline, requests: 0, retries: 0, exchanges: Vec::new(), waits: 0 }
     }
 
     /// Notes how a question was answered.
@@ -240,7 +242,10 @@ impl Server {
                 }
                 *renewed = true;
             }
-            other => return Err(self.judge(account.row, operation, other).await),
+            other => {
+                let failed = Failed { row: account.row, attempts: account.attempts };
+                return Err(self.judge(failed, operation, other).await);
+            }
         }
         account.retries += 1;
         Ok(None)
@@ -320,21 +325,26 @@ impl Server {
         Some(Paused { until: Some(until), ..Paused::found(GateKind::Throttled, failure.to_string()) })
     }
 
-    async fn judge(&self, row: RowKey, operation: Operation, failure: Failure) -> Stop {
+    async fn judge(&self, failed: Failed, operation: Operation, failure: Failure) -> Stop {
         match &failure {
             Failure::Transient { kind: Transient::Unreachable, .. } => {
-                match self.blame(operation, Kind::Unreachable, row).await {
+                match self.blame(operation, Kind::Unreachable, failed).await {
                     Blame::Row => Stop::Later(self.delay(&self.back_off, 1), error_chain(&failure)),
                     Blame::Server | Blame::Unknown => {
                         self.systemic(GateKind::Systemic, error_chain(&failure))
                     }
                 }
             }
-            Failure::Transient { .. } => match self.blame(operation, Kind::Failing, row).await {
+            Failure::Transient { .. } => match self.blame(operation, Kind::Failing, failed).await {
                 Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Retry(error_chain(&failure)),
             },
-            Failure::Forbidden { .. } => match self.blame(operation, Kind::Forbidden, row).await {
+            // Once it is the Patient's; for everybody the server must have changed.
+            Failure::TooLarge(_) => match self.blame(operation, Kind::Failing, failed).await {
+                Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
+                Blame::Row | Blame::Unknown => Stop::Refused(failure),
+            },
+            Failure::Forbidden { .. } => match self.blame(operation, Kind::Forbidden, failed).await {
                 Blame::Server => self.systemic(GateKind::Systemic, error_chain(&failure)),
                 Blame::Row | Blame::Unknown => Stop::Refused(failure),
             },
@@ -347,8 +357,8 @@ impl Server {
     }
 
     /// Whose failure it is. Where that cannot be told and everything is paused by now, it is not the row's.
-    async fn blame(&self, operation: Operation, kind: Kind, row: RowKey) -> Blame {
-        match self.breaker.blame(operation, kind, row).await {
+    async fn blame(&self, operation: Operation, kind: Kind, failed: Failed) -> Blame {
+        match self.breaker.blame(operation, kind, failed).await {
             Blame::Unknown if self.pause.is_on() => Blame::Server,
             blame => blame,
         }
@@ -358,7 +368,8 @@ impl Server {
     pub async fn mismatched(&self, row: RowKey) -> Option<Stop> {
         // Searches that find the right Patient keep succeeding on a sane server, so they break the streak; a
         // search counts as success as soon as it is answered, hence an operation of its own.
-        match self.blame(Operation::Canary, Kind::Mismatching, row).await {
+        let failed = Failed { row, attempts: 0 };
+        match self.blame(Operation::Canary, Kind::Mismatching, failed).await {
             Blame::Server => Some(self.systemic(
                 GateKind::Guard,
                 "the FHIR server's searches return other Patients than asked for; nothing more is written".into(),

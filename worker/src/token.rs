@@ -218,7 +218,7 @@ impl TokenSource {
     }
 }
 
-fn read(answer: &Response<Bytes>, asked_at: Instant) -> Result<Token, NoToken> {
+pub(crate) fn read(answer: &Response<Bytes>, asked_at: Instant) -> Result<Token, NoToken> {
     let body = serde_json::from_slice::<Value>(answer.body());
     let status = answer.status();
     if !status.is_success() {

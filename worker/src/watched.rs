@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::metrics::Part;
+use shared::metrics::{Load, Part};
 
 use crate::limiter::Limiter;
 use crate::pause::Pause;
@@ -22,9 +22,9 @@ impl Part for FhirSide {
         self.pause.reason().map_or(Ok(()), |paused| Err(paused.gate.reason))
     }
 
-    fn load(&self) -> (f64, f64) {
+    fn load(&self) -> Load {
         let state = self.limiter.snapshot();
-        (state.limit, state.in_flight as f64)
+        Load { limit: state.limit, in_flight: state.in_flight as f64, pace: state.pace_rps }
     }
 }
 

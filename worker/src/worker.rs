@@ -21,8 +21,12 @@ const BURIALS: usize = 100;
 /// Rows in hand at least, however low the limiter is: their ledger steps overlap with others' requests.
 const LEAST_IN_HAND: usize = 16;
 
-/// Rows in hand at most where many share a request; their leases run while they wait for company.
-const MOST_GATHERED: usize = 5_000;
+/// Rows in hand for each request that the limiter lets out.
+const ROWS_A_REQUEST: usize = 4;
+
+/// Rows in hand at most where many share a request: their leases run while they wait for company, and each holds a Patient
+/// to be written. So many keep a server busy that answers a row in half a second, at 4,000 rows a second.
+const MOST_GATHERED: usize = 2_000;
 
 /// After the queue failed, before it is asked again.
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
@@ -178,16 +182,16 @@ impl Worker {
     }
 
     fn most_in_hand(&self) -> usize {
-        let rows = self.max_concurrency * 2;
+        let rows = self.max_concurrency * ROWS_A_REQUEST;
         let gathered = (rows * self.rows.server.rows_per_request()).min(MOST_GATHERED);
         rows.max(gathered).max(LEAST_IN_HAND)
     }
 
-    /// Twice what the limiter lets out: while half of the rows are with the server, the other half are with the
+    /// Several times what the limiter lets out: while some of the rows are with the server, the others gather for the
     /// ledger. More would only wait with a lease running.
     fn in_hand_now(&self) -> usize {
         let limit = self.rows.server.limiter.snapshot().limit;
-        let rows = limit * 2.0 * self.rows.server.rows_per_request() as f64;
+        let rows = limit * (ROWS_A_REQUEST * self.rows.server.rows_per_request()) as f64;
         (rows as usize).clamp(LEAST_IN_HAND, self.most_in_hand())
     }
 }

@@ -8,7 +8,6 @@ mod encoding;
 mod visible_rows;
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
@@ -19,7 +18,7 @@ use super::error::{SourceError, shown};
 use super::file::{Batches, FileConfig, Halt};
 use super::header::Columns;
 use super::range::Area;
-use super::row::text_cell;
+use super::{LAST_ROW, ROW_CELLS};
 
 /// How much is looked at to find the separator.
 const HEAD_BYTES: u64 = 64 * 1024;
@@ -27,7 +26,11 @@ const HEAD_BYTES: u64 = 64 * 1024;
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Reads the file and hands its rows to `batches`.
-pub(super) fn parse(config: &FileConfig, file: File, mut batches: Batches) -> Result<u64, Halt> {
+pub(crate) fn parse(
+    config: &FileConfig,
+    file: impl Read + 'static,
+    mut batches: Batches,
+) -> Result<u64, Halt> {
     let area = config.range.area;
     let mut text = encoding::decoded(file).map_err(|error| config.problem(error))?;
     let mut head = Vec::new();
@@ -41,12 +44,18 @@ pub(super) fn parse(config: &FileConfig, file: File, mut batches: Batches) -> Re
     let mut columns: Option<Columns> = None;
     let mut sheet_row = 0_u32;
     while records.read_byte_record(&mut record).map_err(|error| config.problem(explain(error)))? {
+        if sheet_row == LAST_ROW {
+            return Err(config.too_long().into());
+        }
         sheet_row += 1;
         if area.last_row.is_some_and(|last| sheet_row > last) {
             break;
         }
         if sheet_row < area.first_row {
             continue;
+        }
+        if record.len() > ROW_CELLS {
+            return Err(config.too_wide(sheet_row).into());
         }
         match &columns {
             None => {
@@ -83,7 +92,7 @@ fn cells(record: &ByteRecord, area: Area) -> impl Iterator<Item = Cell> {
         .iter()
         .take(last.saturating_add(1))
         .skip(area.first_column as usize)
-        .map(|field| text_cell(encoding::field(field).into_owned()))
+        .map(|field| Cell::of_text(encoding::field(field).into_owned()))
 }
 
 /// The separator a first line `sep=;` names, and that line's length.
@@ -111,7 +120,10 @@ fn likely_separator(head: &[u8], config: &FileConfig) -> u8 {
         }
         record
     };
-    let fits = |separator: &u8| header(&header_of(*separator), config, config.range.area.first_row).is_ok();
+    let fits = |separator: &u8| {
+        let header_row = header_of(*separator);
+        header_row.len() <= ROW_CELLS && header(&header_row, config, config.range.area.first_row).is_ok()
+    };
     SEPARATORS.into_iter().find(fits).unwrap_or_else(|| {
         // Of equals the last wins, so the list is turned around: comma before the others.
         SEPARATORS.into_iter().rev().max_by_key(|separator| header_of(*separator).len()).unwrap_or(b',')

@@ -68,6 +68,15 @@ pub enum SourceError {
     /// A needed header is missing, renamed or there twice.
     #[error("{0}")]
     SheetShape(ShapeFault),
+    /// An answer is larger than is read.
+    #[error(
+        "an answer of Google's is larger than {limit} bytes: let SHEET_RANGE name the needed columns alone, as in \
+         Sheet1!A1:F, and remove what is too long from the cells in between"
+    )]
+    AnswerTooLarge {
+        /// The limit.
+        limit: usize,
+    },
     /// Google refuses the credentials, or they cannot be read.
     #[error("the credentials of the service account do not work (GOOGLE_CREDENTIALS): {explanation}")]
     Credentials {

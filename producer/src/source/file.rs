@@ -17,7 +17,9 @@ use tokio::sync::mpsc;
 use super::header::ColumnNames;
 use super::range::SheetRange;
 use super::row::is_blank_row;
-use super::{BATCH_ROWS, LAST_ROW, REREADS_LIMIT, ReadSummary, RowSink, RowSource, SourceError, csv, xlsx};
+use super::{
+    BATCH_ROWS, LAST_ROW, REREADS_LIMIT, ROW_CELLS, ReadSummary, RowSink, RowSource, SourceError, csv, xlsx,
+};
 
 /// Batches on their way from the parsing thread to the sink.
 const BATCHES_IN_FLIGHT: usize = 2;
@@ -49,14 +51,16 @@ impl FileSource {
     async fn read_once(&self, sink: &mut dyn RowSink) -> Result<u64, SourceError> {
         let (batches, mut received) = mpsc::channel(BATCHES_IN_FLIGHT);
         let config = self.config.clone();
-        let parsing = tokio::task::spawn_blocking(move || parse(&config, Batches::new(batches)));
-        while let Some(Batch { range, rows }) = received.recv().await {
+        let batches =
+            Batches::new(move |range, rows| batches.blocking_send((range, rows)).map_err(|_| Halt::Unwanted));
+        let parsing = tokio::task::spawn_blocking(move || parse(&config, batches));
+        while let Some((range, rows)) = received.recv().await {
             sink.replace(range, rows).await.map_err(SourceError::Sink)?;
         }
         match parsing.await {
             Ok(Ok(rows_read)) => Ok(rows_read),
             Ok(Err(Halt::Failed(error))) => Err(error),
-            // Unwanted happens only after `received` is gone; a panic only on a file that breaks the parser.
+            // Unwanted happens only after `received` is gone; a panic only on a file that breaks a parser.
             Ok(Err(Halt::Unwanted)) | Err(_) => {
                 Err(self.config.problem("it is damaged; open it in a spreadsheet program and save it again"))
             }
@@ -92,13 +96,26 @@ impl RowSource for FileSource {
 }
 
 impl FileConfig {
+    /// A row that no sheet has.
+    pub(super) fn too_wide(&self, sheet_row: u32) -> SourceError {
+        self.problem(format!(
+            "row {sheet_row} has more than {ROW_CELLS} cells, which no sheet has; remove the cells to the right of the \
+             table and save it again"
+        ))
+    }
+
+    /// Rows beyond the last that a source speaks of.
+    pub(super) fn too_long(&self) -> SourceError {
+        self.problem(format!("it has a row beyond {LAST_ROW}, which no sheet has; save it again"))
+    }
+
     pub(super) fn problem(&self, problem: impl ToString) -> SourceError {
         SourceError::File { path: self.path.clone(), problem: problem.to_string() }
     }
 }
 
 /// Why parsing ended early.
-pub(super) enum Halt {
+pub(crate) enum Halt {
     /// Nobody takes the rows any more.
     Unwanted,
     /// The file cannot be read.
@@ -111,22 +128,21 @@ impl From<SourceError> for Halt {
     }
 }
 
-struct Batch {
-    range: RangeInclusive<u32>,
-    rows: Vec<SourceRow>,
-}
+type Take = Box<dyn FnMut(RangeInclusive<u32>, Vec<SourceRow>) -> Result<(), Halt> + Send>;
 
-/// Collects rows into batches for the sink.
-pub(super) struct Batches {
-    channel: mpsc::Sender<Batch>,
+/// Collects rows into batches for whoever takes them.
+pub(crate) struct Batches {
+    take: Take,
     first: u32,
     rows: Vec<SourceRow>,
     rows_read: u64,
 }
 
 impl Batches {
-    fn new(channel: mpsc::Sender<Batch>) -> Self {
-        Self { channel, first: 1, rows: Vec::new(), rows_read: 0 }
+    pub fn new(
+        take: impl FnMut(RangeInclusive<u32>, Vec<SourceRow>) -> Result<(), Halt> + Send + 'static,
+    ) -> Self {
+        Self { take: Box::new(take), first: 1, rows: Vec::new(), rows_read: 0 }
     }
 
     /// Says which row is the first below the header.
@@ -159,7 +175,7 @@ impl Batches {
 
     fn send(&mut self, range: RangeInclusive<u32>) -> Result<(), Halt> {
         let rows = std::mem::take(&mut self.rows);
-        self.channel.blocking_send(Batch { range, rows }).map_err(|_| Halt::Unwanted)
+        (self.take)(range, rows)
     }
 }
 
@@ -176,14 +192,14 @@ fn parse(config: &FileConfig, batches: Batches) -> Result<u64, Halt> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
     Csv,
     Xlsx,
 }
 
 impl Format {
     /// The format by the name's ending, where the first bytes do not contradict it.
-    fn of(path: &Path, head: &[u8]) -> Result<Self, &'static str> {
+    pub fn of(path: &Path, head: &[u8]) -> Result<Self, &'static str> {
         const OLE2: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let ending = ending.as_deref().unwrap_or_default();

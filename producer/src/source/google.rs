@@ -1,7 +1,8 @@
 //! Rows through the Google Sheets API, with a service account.
 //!
 //! Everything is behind `google-sheets4` and `yup-oauth2`; the rest of the project knows neither. What lives
-//! where: `connector` is the way to the network (roots, proxies), `client` makes calls and tries them again,
+//! where: `connector` is the way to the network (roots, proxies), `metered` keeps answers within
+//! bounds there, `client` makes calls and tries them again,
 //! `fault` says what a failed call means, `layout` finds the sheet and its columns, and this module reads.
 //!
 //! # Reading while people edit
@@ -15,11 +16,12 @@
 //! `yup-oauth2` prints the signed assertion and the access token at debug level. `shared::telemetry` caps its
 //! level at info; a program that sets up logging by itself must do the same.
 
-mod client;
+pub(crate) mod client;
 mod connector;
-mod fault;
+pub(crate) mod fault;
 mod layout;
 pub mod look;
+mod metered;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
@@ -36,12 +38,12 @@ pub use self::connector::Egress;
 use self::layout::Layout;
 use super::header::ColumnNames;
 use super::range::{SheetRange, a1};
-use super::row::{is_blank_row, text_cell};
+use super::row::is_blank_row;
 use super::{BATCH_ROWS, LAST_ROW, REREADS_LIMIT, ReadSummary, RowSink, RowSource, SourceError};
 
-/// Rows whose three columns one request of the second look covers. Quota counts requests, and three cells of
-/// 20,000 rows weigh less than whole rows of [`BATCH_ROWS`].
-const LOOK_ROWS: u32 = 20_000;
+/// Rows whose three columns one request of the second look covers. Quota counts requests; but each cell is a list of its
+/// own when it is read, and takes some 350 bytes of memory for the moment.
+const LOOK_ROWS: u32 = 10_000;
 
 /// What to read and how.
 #[derive(Clone, Debug)]
@@ -271,11 +273,11 @@ impl Reading<'_> {
 }
 
 /// A value as the API gives it with `UNFORMATTED_VALUE`; an error such as `#REF!` arrives as text.
-fn cell_of(value: Value) -> Cell {
+pub(crate) fn cell_of(value: Value) -> Cell {
     match value {
         Value::Null => Cell::Empty,
         Value::Bool(boolean) => Cell::Boolean(boolean),
-        Value::String(text) => text_cell(text),
+        Value::String(text) => Cell::of_text(text),
         Value::Number(number) => {
             number.as_f64().map_or_else(|| Cell::Error("not a number".to_owned()), Cell::Number)
         }
@@ -294,7 +296,7 @@ fn hash_row(row: &SourceRow, hasher: &mut DefaultHasher) {
     for cell in cells {
         std::mem::discriminant(cell).hash(hasher);
         match cell {
-            Cell::Empty => {}
+            Cell::Empty | Cell::TooLong => {}
             Cell::Text(text) | Cell::Error(text) => text.hash(hasher),
             Cell::Number(number) => number.to_bits().hash(hasher),
             Cell::Boolean(boolean) => boolean.hash(hasher),

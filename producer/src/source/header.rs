@@ -122,7 +122,7 @@ impl fmt::Display for ShapeFault {
 
 fn name_of(cell: &Cell) -> String {
     match cell {
-        Cell::Empty => String::new(),
+        Cell::Empty | Cell::TooLong => String::new(),
         Cell::Text(text) | Cell::Error(text) => text.clone(),
         Cell::Number(number) => number.to_string(),
         Cell::Boolean(boolean) => boolean.to_string(),

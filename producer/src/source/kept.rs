@@ -43,6 +43,7 @@ pub(super) fn as_text(cell: &Cell) -> String {
         Cell::Number(number) => format!("number {number}"),
         Cell::Boolean(boolean) => format!("boolean {boolean}"),
         Cell::Error(error) => format!("error {error}"),
+        Cell::TooLong => "too long".to_owned(),
     }
 }
 

@@ -7,16 +7,16 @@
 //! Rows that are blank are left out: nothing but white space or invisible characters in the three columns,
 //! and nothing but that, or an unticked box (`FALSE`), in any other.
 
-mod csv;
+pub(crate) mod csv;
 mod error;
-mod file;
-mod google;
+pub(crate) mod file;
+pub(crate) mod google;
 mod header;
 #[cfg(test)]
 mod kept;
 mod range;
 mod row;
-mod xlsx;
+pub(crate) mod xlsx;
 
 use std::error::Error;
 use std::ops::RangeInclusive;
@@ -35,6 +35,10 @@ pub const BATCH_ROWS: u32 = 5_000;
 
 /// The last row number a source speaks of: no sheet is longer, and it fits a signed 32-bit column.
 pub const LAST_ROW: u32 = i32::MAX as u32;
+
+/// The most cells that are read of one row: Google's limit of columns
+/// (<https://support.google.com/drive/answer/37603>), above Excel's 16,384.
+pub const ROW_CELLS: usize = 18_278;
 
 /// How often a sheet that changes while it is read is read again before its rows are taken as last seen.
 pub const REREADS_LIMIT: u32 = 3;

@@ -4,21 +4,6 @@ use shared::domain::{Cell, SourceRow};
 
 use super::header::{Columns, is_invisible};
 
-/// The longest text a cell may hold, in characters: what a spreadsheet program allows
-/// (<https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>). Google allows 50,000.
-const CELL_CHARS_LIMIT: usize = 32_767;
-
-/// A text as a cell; no text is cut, a longer one than a spreadsheet holds is an error in its cell.
-pub(super) fn text_cell(text: String) -> Cell {
-    if text.is_empty() {
-        Cell::Empty
-    } else if text.len() > CELL_CHARS_LIMIT && text.chars().count() > CELL_CHARS_LIMIT {
-        Cell::Error("too long".to_owned())
-    } else {
-        Cell::Text(text)
-    }
-}
-
 impl Columns {
     /// The row's three cells and whether another column holds anything. `cells` come with their column,
     /// counted as in [`Columns`], in any order; what is missing is empty.
@@ -48,7 +33,7 @@ fn is_blank(cell: &Cell) -> bool {
     match cell {
         Cell::Empty => true,
         Cell::Text(text) => text.chars().all(|c| c.is_whitespace() || is_invisible(c)),
-        Cell::Number(_) | Cell::Boolean(_) | Cell::Error(_) => false,
+        Cell::Number(_) | Cell::Boolean(_) | Cell::Error(_) | Cell::TooLong => false,
     }
 }
 
@@ -58,7 +43,7 @@ fn is_unticked(cell: &Cell) -> bool {
     match cell {
         Cell::Boolean(ticked) => !ticked,
         Cell::Text(text) => text.trim().eq_ignore_ascii_case("false"),
-        Cell::Empty | Cell::Number(_) | Cell::Error(_) => false,
+        Cell::Empty | Cell::Number(_) | Cell::Error(_) | Cell::TooLong => false,
     }
 }
 
@@ -100,12 +85,5 @@ mod tests {
             let row = COLUMNS.row(2, cells.clone());
             assert_eq!(is_blank_row(&row), blank, "{cells:?}");
         }
-    }
-
-    #[test]
-    fn a_text_longer_than_a_cell_is_an_error_not_a_cut() {
-        assert_eq!(text_cell(String::new()), Cell::Empty);
-        assert!(matches!(text_cell("é".repeat(CELL_CHARS_LIMIT)), Cell::Text(_)));
-        assert_eq!(text_cell("x".repeat(CELL_CHARS_LIMIT + 1)), Cell::Error("too long".to_owned()));
     }
 }

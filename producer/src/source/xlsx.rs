@@ -4,8 +4,10 @@
 //! has; only the date column is converted, because a telephone number that was formatted as a date by
 //! mistake is still a number. A merged cell's value is in its first row only.
 
-use std::fs::File;
-use std::io::BufReader;
+mod unpacked;
+
+use std::io::{BufReader, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use calamine::{DataRef, Reader, SheetType, SheetVisible, Xlsx, XlsxError};
 use shared::domain::Cell;
@@ -14,7 +16,7 @@ use super::error::{SourceError, shown};
 use super::file::{Batches, FileConfig, Halt};
 use super::header::Columns;
 use super::range::SheetRange;
-use super::row::text_cell;
+use super::{LAST_ROW, ROW_CELLS};
 
 /// Days between the two date systems: 1904-01-01 is 0 in one and 1462 in the other
 /// (ECMA-376 part 1, 18.17.4.1).
@@ -23,9 +25,17 @@ const DAYS_1900_TO_1904: f64 = 1462.0;
 /// Day 0 of the 1900 system, counted back from any day after its invented 1900-02-29.
 const DAY_ZERO: jiff::civil::Date = jiff::civil::date(1899, 12, 30);
 
-/// Reads the workbook and hands its rows to `batches`.
-pub(super) fn parse(config: &FileConfig, file: File, mut batches: Batches) -> Result<u64, Halt> {
+/// Reads the workbook and hands its rows to `batches`. The library panics at some that are damaged.
+pub(crate) fn parse(config: &FileConfig, file: impl Read + Seek, batches: Batches) -> Result<u64, Halt> {
+    let damaged = || config.problem("it is damaged; open it in a spreadsheet program and save it again");
+    let read = catch_unwind(AssertUnwindSafe(|| read(config, file, batches)));
+    read.unwrap_or_else(|_| Err(damaged().into()))
+}
+
+fn read(config: &FileConfig, mut file: impl Read + Seek, mut batches: Batches) -> Result<u64, Halt> {
     let explain = |error| config.problem(explain(error));
+    unpacked::check(BufReader::new(&mut file), &unpacked::LIMITS).map_err(|error| config.problem(error))?;
+    file.rewind().map_err(|error| config.problem(error))?;
     let mut workbook = Xlsx::new(BufReader::new(file)).map_err(explain)?;
     let name = sheet_name(&workbook, &config.range)?;
     let shift = if workbook.has_1904_epoch() { DAYS_1900_TO_1904 } else { 0.0 };
@@ -34,6 +44,9 @@ pub(super) fn parse(config: &FileConfig, file: File, mut batches: Batches) -> Re
     let mut rows = Rows { config, shift, columns: None, sheet_row: 0, cells: Vec::new() };
     while let Some(cell) = cells.next_cell().map_err(explain)? {
         let (row, column) = cell.get_position();
+        if row >= LAST_ROW {
+            return Err(config.too_long().into());
+        }
         let sheet_row = row + 1;
         if config.range.area.last_row.is_some_and(|last| sheet_row > last) {
             break;
@@ -47,7 +60,7 @@ pub(super) fn parse(config: &FileConfig, file: File, mut batches: Batches) -> Re
 }
 
 /// The sheet that is meant: the named one, or the first where none is named or the name is the default.
-fn sheet_name(workbook: &Xlsx<BufReader<File>>, range: &SheetRange) -> Result<String, SourceError> {
+fn sheet_name<R: Read + Seek>(workbook: &Xlsx<R>, range: &SheetRange) -> Result<String, SourceError> {
     let sheets: Vec<_> =
         workbook.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet).collect();
     let first = || sheets.iter().find(|sheet| sheet.visible == SheetVisible::Visible).or(sheets.first());
@@ -99,6 +112,9 @@ impl Rows<'_> {
             self.sheet_row = sheet_row;
         }
         let column = column as usize;
+        if column >= ROW_CELLS || self.cells.len() >= ROW_CELLS {
+            return Err(self.config.too_wide(sheet_row).into());
+        }
         let shift =
             if self.columns.is_some_and(|columns| columns.updated == column) { self.shift } else { 0.0 };
         self.cells.push((column, cell_of(value, shift)));
@@ -136,14 +152,16 @@ impl Rows<'_> {
 fn cell_of(value: &DataRef<'_>, shift: f64) -> Cell {
     match value {
         DataRef::Empty => Cell::Empty,
-        DataRef::String(text) => text_cell(text.clone()),
-        DataRef::SharedString(text) => text_cell((*text).to_owned()),
+        DataRef::String(text) => Cell::of_text(text.clone()),
+        DataRef::SharedString(text) => Cell::of_text((*text).to_owned()),
         DataRef::Int(number) => Cell::Number(*number as f64 + shift),
         DataRef::Float(number) => Cell::Number(number + shift),
         DataRef::DateTime(date) if date.is_duration() => Cell::Number(date.as_f64()),
         DataRef::DateTime(date) => Cell::Number(date.as_f64() + shift),
-        DataRef::DateTimeIso(text) => serial_of(text).map_or_else(|| text_cell(text.clone()), Cell::Number),
-        DataRef::DurationIso(text) => text_cell(text.clone()),
+        DataRef::DateTimeIso(text) => {
+            serial_of(text).map_or_else(|| Cell::of_text(text.clone()), Cell::Number)
+        }
+        DataRef::DurationIso(text) => Cell::of_text(text.clone()),
         DataRef::Bool(boolean) => Cell::Boolean(*boolean),
         DataRef::Error(error) => Cell::Error(error.to_string()),
     }

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::{ANSWER, Findings, Subject};
+use crate::body;
 use crate::settings::HttpSettings;
 use crate::webhook::client;
+
+/// The largest page that is looked at, whoever serves it.
+const MOST: usize = 4 * 1024 * 1024;
 
 /// `METRICS_ADDR`.
 pub async fn metrics(subject: Arc<Subject>, findings: Findings) {
@@ -68,5 +72,6 @@ async fn listen(check: &str, address: SocketAddr, path: &str, ours: &str, findin
 async fn answers(address: SocketAddr, path: &str) -> Option<String> {
     let url = format!("http://{address}{path}").parse().ok()?;
     let client = client(&HttpSettings::default(), &url, ANSWER, "").ok()?;
-    client.get(url).send().await.ok()?.text().await.ok()
+    let answer = body::at_most(client.get(url).send().await.ok()?, MOST).await.ok()?;
+    String::from_utf8(answer.to_vec()).ok()
 }

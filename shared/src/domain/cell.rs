@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// The most characters that are read of one cell: what a spreadsheet program allows
+/// (<https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>). Google allows 50,000.
+pub const CELL_CHARS: usize = 32_767;
+
 /// One cell of a sheet, unformatted.
 ///
 /// A number is kept apart from text on purpose: a spreadsheet's number carries about 15 significant digits
@@ -20,6 +24,21 @@ pub enum Cell {
     Boolean(bool),
     /// A formula's error as the spreadsheet shows it, for example `#REF!`.
     Error(String),
+    /// A text of more than [`CELL_CHARS`] characters, none of which are kept.
+    TooLong,
+}
+
+impl Cell {
+    /// A text as a cell; none is cut.
+    pub fn of_text(text: String) -> Self {
+        if text.is_empty() {
+            Self::Empty
+        } else if text.len() > CELL_CHARS && text.chars().count() > CELL_CHARS {
+            Self::TooLong
+        } else {
+            Self::Text(text)
+        }
+    }
 }
 
 impl fmt::Debug for Cell {
@@ -31,6 +50,7 @@ impl fmt::Debug for Cell {
             Self::Number(_) => "Number(…)",
             Self::Boolean(_) => "Boolean(…)",
             Self::Error(_) => "Error(…)",
+            Self::TooLong => "TooLong",
         })
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn read(cell: &Cell, order: DateOrder, zone: &TimeZone) -> Option<Dat
     match cell {
         Cell::Number(serial) => from_serial(*serial),
         Cell::Text(text) => read_text(&plain(text), order, zone),
-        Cell::Empty | Cell::Boolean(_) | Cell::Error(_) => None,
+        Cell::Empty | Cell::Boolean(_) | Cell::Error(_) | Cell::TooLong => None,
     }
 }
 

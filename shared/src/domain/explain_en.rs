@@ -53,6 +53,10 @@ pub(super) fn advice(reason: Reason) -> &'static str {
             "the cell holds a spreadsheet error in place of a value. Repair its formula, or type the value as \
              plain text."
         }
+        Reason::CellTooLong => {
+            "the cell holds more than 32,767 characters, so none of it was read. Leave only the value here, and \
+             move the rest to another place."
+        }
         Reason::DateUnreadable => {
             "this cannot be read as a date. Write day, month and a year of four digits, for example 23/11/2026 \
              or 2026-11-23."
@@ -80,6 +84,11 @@ pub(super) fn advice(reason: Reason) -> &'static str {
         Reason::ResourceIncomplete => {
             "the FHIR server shows only a part of this Patient or masks it, and writing that back would lose \
              data. Give this service the right to read whole Patients, then replay the dead letter."
+        }
+        Reason::ResourceTooLarge => {
+            "what the FHIR server answers about this Patient is larger than is read, so the Patient was not \
+             changed. Make it smaller in the FHIR server, usually by taking out an embedded photo, then replay the \
+             dead letter."
         }
         Reason::WriteConflict => {
             "someone else kept changing this Patient while the number was to be written. Replay the dead letter \

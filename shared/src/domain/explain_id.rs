@@ -54,6 +54,10 @@ pub(super) fn advice(reason: Reason) -> &'static str {
             "sel ini berisi kesalahan spreadsheet, bukan nilai. Perbaiki rumusnya, atau ketik nilainya sebagai teks \
              biasa."
         }
+        Reason::CellTooLong => {
+            "sel ini berisi lebih dari 32.767 karakter, jadi isinya tidak dibaca. Sisakan hanya nilainya di sini, \
+             dan pindahkan selebihnya ke tempat lain."
+        }
         Reason::DateUnreadable => {
             "ini tidak dapat dibaca sebagai tanggal. Tulis tanggal, bulan, dan tahun empat angka, misalnya \
              23/11/2026 atau 2026-11-23."
@@ -82,6 +86,11 @@ pub(super) fn advice(reason: Reason) -> &'static str {
             "server FHIR hanya menampilkan sebagian data Patient ini atau menyamarkannya, dan menulisnya kembali \
              akan menghilangkan data. Beri layanan ini hak membaca data Patient secara utuh, lalu kirim ulang \
              (replay) dead letter ini."
+        }
+        Reason::ResourceTooLarge => {
+            "jawaban server FHIR tentang data Patient ini lebih besar daripada yang dapat dibaca, jadi tidak ada yang \
+             diubah. Perkecil data itu di server FHIR, biasanya dengan mengeluarkan foto yang tertanam, lalu kirim \
+             ulang (replay) dead letter ini."
         }
         Reason::WriteConflict => {
             "pihak lain terus mengubah data Patient ini ketika nomornya akan ditulis. Kirim ulang (replay) dead \

@@ -77,7 +77,7 @@ const SHOWN: &[&str] = &[
 /// unless it holds more digits than a date has.
 pub(super) fn found(cell: &Cell, column: Column) -> String {
     let text = match cell {
-        Cell::Empty => return String::new(),
+        Cell::Empty | Cell::TooLong => return String::new(),
         Cell::Boolean(true) => return "TRUE".to_owned(),
         Cell::Boolean(false) => return "FALSE".to_owned(),
         Cell::Number(value) if value.abs() < 1e21 => format!("{value}"),

@@ -27,7 +27,7 @@ mod warning;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{Cell, SourceRow};
+pub use cell::{CELL_CHARS, Cell, SourceRow};
 pub use date::{DateOrder, NotARunDate, RunDate};
 pub use explain::{Language, explain, meaning};
 pub use nik::{IMPOSSIBLE_NIK, Nik, NotANik};

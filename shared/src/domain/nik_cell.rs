@@ -33,6 +33,7 @@ pub(super) fn read(cell: &Cell) -> Result<NikFound, Reason> {
         Cell::Number(_) => Err(Reason::NikLostPrecision),
         Cell::Boolean(_) => Err(Reason::NikNot16Digits),
         Cell::Error(_) => Err(Reason::CellError),
+        Cell::TooLong => Err(Reason::CellTooLong),
         Cell::Text(text) => match text.parse() {
             Ok(nik) => accept(nik, false),
             Err(_) => read_text(&plain(text)),

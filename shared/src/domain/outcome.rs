@@ -98,6 +98,8 @@ spelled! {
         PhoneNote = "phone_note",
         /// A spreadsheet error such as `#REF!`.
         CellError = "cell_error",
+        /// More characters than a cell may have.
+        CellTooLong = "cell_too_long",
         /// `last_updated_date` cannot be read, or is empty while the row has content.
         DateUnreadable = "date_unreadable",
         /// One NIK with different numbers on the same date.
@@ -112,6 +114,8 @@ spelled! {
         PatientGone = "patient_gone",
         /// The server only gives a partial or masked body, which must not be written back.
         ResourceIncomplete = "resource_incomplete",
+        /// What the server answers about the Patient is larger than is read.
+        ResourceTooLarge = "resource_too_large",
         /// Somebody else kept changing the Patient while we tried.
         WriteConflict = "write_conflict",
         /// The FHIR server refuses this row.
@@ -130,6 +134,7 @@ impl Reason {
             | Self::PatientInactive
             | Self::PatientGone
             | Self::ResourceIncomplete
+            | Self::ResourceTooLarge
             | Self::WriteConflict
             | Self::RejectedByServer
             | Self::PoisonMessage => true,
@@ -143,6 +148,7 @@ impl Reason {
             | Self::PhoneSeveral
             | Self::PhoneNote
             | Self::CellError
+            | Self::CellTooLong
             | Self::DateUnreadable
             | Self::ConflictingRows => false,
         }

@@ -79,6 +79,7 @@ pub(super) fn read(cell: &Cell) -> Result<PhoneFound, Reason> {
         },
         Cell::Boolean(_) => Err(Reason::PhoneInvalid),
         Cell::Error(_) => Err(Reason::CellError),
+        Cell::TooLong => Err(Reason::CellTooLong),
         Cell::Text(text) => match at_a_glance(text) {
             Some(found) => Ok(found),
             None => read_plain(&plain(text)),

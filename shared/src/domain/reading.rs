@@ -80,6 +80,7 @@ impl RowRules {
         warnings.extend(nik.iter().flat_map(NikFound::warnings));
         warnings.extend(phone.iter().flat_map(PhoneFound::warnings));
         let (reason, column) = match (date, &nik, &phone) {
+            (None, _, _) if row.updated == Cell::TooLong => (Reason::CellTooLong, Column::Updated),
             (None, _, _) => (Reason::DateUnreadable, Column::Updated),
             (_, Err(reason), _) => (*reason, Column::Nik),
             (_, _, Err(reason)) => (*reason, Column::Phone),
@@ -110,6 +111,6 @@ fn is_blank(cell: &Cell) -> bool {
     match cell {
         Cell::Empty => true,
         Cell::Text(text) => plain(text).is_empty(),
-        Cell::Number(_) | Cell::Boolean(_) | Cell::Error(_) => false,
+        Cell::Number(_) | Cell::Boolean(_) | Cell::Error(_) | Cell::TooLong => false,
     }
 }

@@ -19,7 +19,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 pub use health::health;
 pub use names::{ALL, Kind, Metric};
-pub use page::{Page, Part, Watched};
+pub use page::{Load, Page, Part, Watched};
 pub use server::Served;
 
 /// What a process measures of its own doing; clones share it. Labels are of fixed lists, never personal.

@@ -44,6 +44,7 @@ metrics_of_the_contract! {
     FHIR_RETRIES = "fhir_retries_total", Counter, ["reason"], "Requests of this process that failed in a way that is tried again.";
     FHIR_LIMIT = "fhir_concurrency_limit", Gauge, [], "Requests that this process may have in flight.";
     FHIR_IN_FLIGHT = "fhir_in_flight", Gauge, [], "Requests that this process has in flight.";
+    FHIR_PACE = "fhir_pace_requests_per_second", Gauge, [], "Requests that this process starts a second at most; absent where it does not pace them.";
     QUEUE_DEPTH = "queue_depth", Gauge, ["queue"], "Messages that wait.";
     QUEUE_CONSUMERS = "queue_consumers", Gauge, [], "Workers that receive rows of nights.";
     DEAD_LETTERS_OPEN = "dead_letters_open", Gauge, [], "Dead letters that were not replayed.";

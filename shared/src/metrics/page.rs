@@ -26,8 +26,19 @@ pub trait Part: Send + Sync {
     /// Whether work can be done there now; if not, why. No personal data.
     fn ready(&self) -> Result<(), String>;
 
-    /// Requests that may be in flight there, and those that are.
-    fn load(&self) -> (f64, f64);
+    /// What is asked of it now.
+    fn load(&self) -> Load;
+}
+
+/// Requests to a [`Part`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// How many may be in flight.
+    pub limit: f64,
+    /// How many are.
+    pub in_flight: f64,
+    /// How many may start a second; none where nothing paces them.
+    pub pace: Option<f64>,
 }
 
 /// What a page tells about.
@@ -118,9 +129,12 @@ impl Watched {
             }
         }
         if let Some(part) = &self.part {
-            let (limit, in_flight) = part.load();
-            survey.gauge(super::names::FHIR_LIMIT, limit);
-            survey.gauge(super::names::FHIR_IN_FLIGHT, in_flight);
+            let load = part.load();
+            survey.gauge(super::names::FHIR_LIMIT, load.limit);
+            survey.gauge(super::names::FHIR_IN_FLIGHT, load.in_flight);
+            if let Some(pace) = load.pace {
+                survey.gauge(super::names::FHIR_PACE, pace);
+            }
         }
         survey.render()
     }

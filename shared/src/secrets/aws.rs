@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>. Who we are is found in
 //! [`identity`].
 
-mod identity;
+pub(crate) mod identity;
 
 use std::time::{Duration, SystemTime};
 
@@ -52,19 +52,25 @@ impl Aws {
             identity = identity::find(terms, region).await?;
             answer = ask(&client, &url, region, name, &identity).await?;
         }
-        if !answer.is_success() {
-            return Err(refusal(WHAT, &answer));
-        }
+        let secret = secret(&answer)?;
         self.identity = Some(identity);
-        let unusable = |problem| ManagerError::Unusable { what: WHAT, problem };
-        if let Some(text) = answer.body["SecretString"].as_str() {
-            return Ok(SecretString::from(text));
-        }
-        let binary =
-            answer.body["SecretBinary"].as_str().ok_or_else(|| unusable("the answer holds no secret"))?;
-        let text = STANDARD.decode(binary).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        text.map(SecretString::from).ok_or_else(|| unusable("the secret is not text"))
+        Ok(secret)
     }
+}
+
+/// A secret, kept as text or as bytes that are text.
+pub(crate) fn secret(answer: &Answer) -> Result<SecretString, ManagerError> {
+    if !answer.is_success() {
+        return Err(refusal(WHAT, answer));
+    }
+    let unusable = |problem| ManagerError::Unusable { what: WHAT, problem };
+    if let Some(text) = answer.body["SecretString"].as_str() {
+        return Ok(SecretString::from(text));
+    }
+    let binary =
+        answer.body["SecretBinary"].as_str().ok_or_else(|| unusable("the answer holds no secret"))?;
+    let text = STANDARD.decode(binary).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.map(SecretString::from).ok_or_else(|| unusable("the secret is not text"))
 }
 
 /// Where a region's services are.

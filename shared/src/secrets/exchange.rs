@@ -11,24 +11,37 @@ use serde_json::Value;
 #[cfg(feature = "aws-sm")]
 use super::Local;
 use super::{ManagerError, Place, SecretError, SecretsTerms, trimmed};
+use crate::body::{self, BodyError};
 use crate::error_chain;
 use crate::retry::RetryPolicy;
 
 /// Bound of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The largest answer that is read: AWS keeps secrets of 64 KiB, Google of 64 KiB, Vault of 512 KiB at most
+/// (<https://developer.hashicorp.com/vault/docs/internals/limits>).
+const MOST: usize = 1024 * 1024;
+
+/// The longest that a token is taken to last, whatever is said: it is replaced once it is refused, too.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// A start that meets a manager's restart waits a moment, and no night waits long.
 const RETRY: RetryPolicy =
     RetryPolicy { first: Duration::from_millis(300), max: Duration::from_secs(2), max_attempts: 3 };
 
 /// An answer: whether it is a success is for the caller to say.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) status: u16,
     /// Text where it is not JSON.
     pub(super) body: Value,
 }
 
 impl Answer {
+    pub(crate) fn of(status: u16, body: &[u8]) -> Self {
+        let text = || Value::String(String::from_utf8_lossy(body).into_owned());
+        Self { status, body: serde_json::from_slice(body).unwrap_or_else(|_| text()) }
+    }
+
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -69,9 +82,16 @@ async fn send(what: &'static str, request: RequestBuilder) -> Result<Answer, Man
         |error: reqwest::Error| ManagerError::Unreachable { what, why: error_chain(&error.without_url()) };
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status().as_u16();
-    let text = answer.text().await.map_err(unreachable)?;
-    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer { status, body })
+    let bytes = body::at_most(answer, MOST).await.map_err(|error| match error {
+        BodyError::Broken(error) => unreachable(error),
+        BodyError::TooLarge(_) => ManagerError::Unusable { what, problem: "the answer is larger than 1 MiB" },
+    })?;
+    Ok(Answer::of(status, &bytes))
+}
+
+/// How long something lasts that is good for so many seconds; none where that is no number.
+pub(super) fn lifetime(seconds: Option<&Value>) -> Option<Duration> {
+    Some(Duration::from_secs(seconds?.as_u64()?).min(LONGEST))
 }
 
 impl SecretsTerms {

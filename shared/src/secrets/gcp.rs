@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::exchange::{Answer, exchange};
+use super::exchange::{Answer, exchange, lifetime};
 use super::{ManagerError, SecretsTerms};
 use crate::clock::Clock;
 
@@ -68,12 +68,18 @@ impl Gcp {
             token = log_in(terms).await?;
             answer = ask(token.0.clone()).await?;
         }
-        if !answer.is_success() {
-            return Err(refusal(WHAT, &answer));
-        }
+        let secret = secret(&answer)?;
         self.token = Some(token);
-        payload(&answer.body).map_err(|problem| ManagerError::Unusable { what: WHAT, problem })
+        Ok(secret)
     }
+}
+
+/// A secret, whose checksum holds.
+pub(crate) fn secret(answer: &Answer) -> Result<SecretString, ManagerError> {
+    if !answer.is_success() {
+        return Err(refusal(WHAT, answer));
+    }
+    payload(&answer.body).map_err(|problem| ManagerError::Unusable { what: WHAT, problem })
 }
 
 fn payload(answer: &Value) -> Result<SecretString, &'static str> {
@@ -106,13 +112,21 @@ async fn log_in(terms: &SecretsTerms) -> Result<(SecretString, Instant), Manager
         Some(_) => (TOKENS, by_key(terms).await?),
         None => (METADATA, by_machine(terms).await?),
     };
+    let (token, lasts) = access_token(what, &answer)?;
+    Ok((token, asked_at + lasts.saturating_sub(MARGIN)))
+}
+
+/// An access token, and how long it lasts.
+pub(crate) fn access_token(
+    what: &'static str,
+    answer: &Answer,
+) -> Result<(SecretString, Duration), ManagerError> {
     if !answer.is_success() {
-        return Err(refusal(what, &answer));
+        return Err(refusal(what, answer));
     }
     let problem = "the answer holds no access token";
     let token = answer.body["access_token"].as_str().ok_or(ManagerError::Unusable { what, problem })?;
-    let lasts = Duration::from_secs(answer.body["expires_in"].as_u64().unwrap_or_default());
-    Ok((SecretString::from(token), asked_at + lasts.saturating_sub(MARGIN)))
+    Ok((SecretString::from(token), lifetime(answer.body.get("expires_in")).unwrap_or_default()))
 }
 
 async fn by_machine(terms: &SecretsTerms) -> Result<Answer, ManagerError> {

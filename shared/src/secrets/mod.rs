@@ -5,18 +5,18 @@
 //! features: a program built without one says so instead of calling its references literals.
 
 #[cfg(feature = "aws-sm")]
-mod aws;
+pub(crate) mod aws;
 #[cfg(any(feature = "vault", feature = "gcp-sm", feature = "aws-sm"))]
-mod exchange;
+pub(crate) mod exchange;
 #[cfg(feature = "gcp-sm")]
-mod gcp;
+pub(crate) mod gcp;
 mod live;
 mod manager;
 mod store;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "vault")]
-mod vault;
+pub(crate) mod vault;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

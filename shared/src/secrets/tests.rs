@@ -60,3 +60,16 @@ async fn a_manager_that_is_not_built_in_is_named_with_its_feature() {
     let error = "vault://kv/fhir#key".parse::<SecretRef>().unwrap().resolve().await.unwrap_err().to_string();
     assert!(error.contains("vault://kv/fhir#key") && error.contains("--features vault"), "{error}");
 }
+
+#[cfg(all(feature = "vault", feature = "gcp-sm"))]
+#[test]
+fn what_is_said_to_last_for_ever_lasts_a_day() {
+    use std::time::Duration;
+
+    let body = br#"{"auth":{"client_token":"t","lease_duration":18446744073709551615},
+                    "access_token":"t","expires_in":18446744073709551615}"#;
+    let answer = exchange::Answer::of(200, body);
+    // Both are added to a clock, which ends.
+    assert_eq!(vault::logged_in(&answer).unwrap().1, Some(Duration::from_secs(86_400)));
+    assert_eq!(gcp::access_token("Google", &answer).unwrap().1, Duration::from_secs(86_400));
+}

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::exchange::{Answer, exchange};
+use super::exchange::{Answer, exchange, lifetime};
 use super::{ManagerError, SecretsTerms};
 
 const WHAT: &str = "Vault";
@@ -70,13 +70,7 @@ impl Vault {
             login = log_in(&server, terms, &auth).await?;
             answer = server.ask(Method::GET, &path, Some(&login.token), None).await?;
         }
-        if !answer.is_success() {
-            return Err(refusal(&answer));
-        }
-        let fields = answer.body.pointer("/data/data").filter(|fields| fields.is_object());
-        let problem = "the answer is not a secret of the KV engine's version 2";
-        let fields = fields.ok_or(ManagerError::Unusable { what: WHAT, problem })?;
-        let fields = SecretString::from(fields.to_string());
+        let fields = fields(&answer)?;
         // A file with a token is read each time: whoever keeps it there renews it.
         self.login = (!matches!(auth, Auth::Token)).then_some(login);
         Ok(fields)
@@ -113,8 +107,26 @@ async fn log_in(server: &Server<'_>, terms: &SecretsTerms, auth: &Auth) -> Resul
     };
     let mount = terms.text("VAULT_AUTH_MOUNT").unwrap_or(mount);
     let answer = server.ask(Method::POST, &format!("auth/{mount}/login"), None, Some(&body)).await?;
+    let (token, lasts) = logged_in(&answer)?;
+    let lapses_at = lasts.map(|lasts| Instant::now() + lasts.saturating_sub(MARGIN));
+    Ok(Login { token, lapses_at })
+}
+
+/// The fields of a secret, as JSON.
+pub(crate) fn fields(answer: &Answer) -> Result<SecretString, ManagerError> {
     if !answer.is_success() {
-        return Err(match refusal(&answer) {
+        return Err(refusal(answer));
+    }
+    let fields = answer.body.pointer("/data/data").filter(|fields| fields.is_object());
+    let problem = "the answer is not a secret of the KV engine's version 2";
+    let fields = fields.ok_or(ManagerError::Unusable { what: WHAT, problem })?;
+    Ok(SecretString::from(fields.to_string()))
+}
+
+/// A log-in's token, and how long it lasts, where it does not for ever.
+pub(crate) fn logged_in(answer: &Answer) -> Result<(SecretString, Option<Duration>), ManagerError> {
+    if !answer.is_success() {
+        return Err(match refusal(answer) {
             ManagerError::Refused { status, code, .. } => {
                 ManagerError::Refused { what: "Vault's log-in", status, code }
             }
@@ -124,10 +136,8 @@ async fn log_in(server: &Server<'_>, terms: &SecretsTerms, auth: &Auth) -> Resul
     let problem = "the answer to the log-in holds no token";
     let token = answer.body.pointer("/auth/client_token").and_then(Value::as_str);
     let token = token.ok_or(ManagerError::Unusable { what: WHAT, problem })?;
-    let lasts =
-        answer.body.pointer("/auth/lease_duration").and_then(Value::as_u64).filter(|lasts| *lasts > 0);
-    let lapses_at = lasts.map(|lasts| Instant::now() + Duration::from_secs(lasts).saturating_sub(MARGIN));
-    Ok(Login { token: SecretString::from(token), lapses_at })
+    let lasts = lifetime(answer.body.pointer("/auth/lease_duration")).filter(|lasts| !lasts.is_zero());
+    Ok((SecretString::from(token), lasts))
 }
 
 impl Server<'_> {

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::faults::BatchLie;
 use crate::operation::Operation;
 
 use super::reply::Reply;
 use super::route::Interaction;
+use super::store::Stored;
 use super::write::WriteTerms;
 use super::{FhirServer, Payload};
 
@@ -52,6 +54,15 @@ impl FhirServer {
             Ok(_) => return invalid("only a Bundle of type batch is processed"),
             Err(error) => return invalid(&format!("the body is not a Bundle: {error}")),
         };
+        let faults = self.faults();
+        let plan = &faults.plan;
+        if plan.largest_batch.is_some_and(|largest| bundle.entry.len() > largest) {
+            return Reply::outcome(StatusCode::PAYLOAD_TOO_LARGE, "too-costly", "too many entries");
+        }
+        let of = |entry: &Entry| entry.request.as_ref().map_or(String::new(), |request| request.url.clone());
+        let mut urls: Vec<String> = bundle.entry.iter().map(of).collect();
+        // Never the search that some clients put in front.
+        let unapplied = (plan.batch_lie == Some(BatchLie::Unapplied)).then(|| bundle.entry.len() / 2);
         let mut entries = bundle.entry.into_iter().enumerate().collect::<Vec<_>>();
         // FHIR R4, http.html#trules: DELETE, POST, PUT and PATCH, GET. The sort is stable.
         entries.sort_by_key(|(_, entry)| {
@@ -64,24 +75,29 @@ impl FhirServer {
         });
         let mut replies = entries
             .into_iter()
-            .map(|(at, entry)| (at, self.entry(entry, base, minimal, strict)))
+            .map(|(at, entry)| (at, self.entry(entry, base, minimal, strict, unapplied == Some(at))))
             .collect::<Vec<_>>();
         replies.sort_by_key(|(at, _)| *at);
-        let faults = self.faults();
+        match plan.batch_lie {
+            Some(BatchLie::Reversed) => replies.reverse(),
+            Some(BatchLie::Another) => urls.rotate_left(1),
+            Some(BatchLie::Unapplied) | None => {}
+        }
+        let locates = plan.batch_lie == Some(BatchLie::Another);
         let mut out = Vec::with_capacity(128 + replies.len() * 1600);
         out.extend_from_slice(br#"{"resourceType":"Bundle","type":"batch-response","entry":["#);
         let shown = replies.iter().filter(|_| !faults.drops_entry());
-        for (at, (_, reply)) in shown.enumerate() {
+        for (at, (number, reply)) in shown.enumerate() {
             if at > 0 {
                 out.push(b',');
             }
-            reply.write_entry(&mut out);
+            reply.write_entry(&mut out, locates.then(|| urls[*number].as_str()));
         }
         out.extend_from_slice(b"]}");
         Reply::resource(StatusCode::OK, out)
     }
 
-    fn entry(&self, entry: Entry, base: &str, minimal: bool, strict: bool) -> Reply {
+    fn entry(&self, entry: Entry, base: &str, minimal: bool, strict: bool, unapplied: bool) -> Reply {
         let invalid = |diagnostics: &str| Reply::outcome(StatusCode::BAD_REQUEST, "invalid", diagnostics);
         let Some(request) = entry.request else { return invalid("the entry has no request") };
         let Ok(method) = Method::from_bytes(request.method.as_bytes()) else {
@@ -99,6 +115,7 @@ impl FhirServer {
                 Reply::outcome(StatusCode::NOT_IMPLEMENTED, "not-supported", "no PATCH in a batch")
             }
             Some(refusal) => Reply::refusal(refusal),
+            None if unapplied && operation == Operation::Write => self.as_if_written(&interaction),
             None => {
                 let concurrent_edit = operation == Operation::Write && self.faults().edits_before_entry();
                 let terms = WriteTerms { if_match: request.if_match, minimal, concurrent_edit };
@@ -112,6 +129,19 @@ impl FhirServer {
         self.stats().entry_answered(operation, status);
         self.stats().log_watched(&niks, self.stats().elapsed_ms(), operation, status);
         reply
+    }
+}
+
+impl FhirServer {
+    /// The answer to a write that does not take place.
+    fn as_if_written(&self, interaction: &Interaction) -> Reply {
+        match interaction.id().map(|id| self.store().read(id)) {
+            Some(Ok(stored)) => {
+                let version = stored.version + 1;
+                Reply::patient(StatusCode::OK, Stored { version, ..stored }, true)
+            }
+            _ => Reply::outcome(StatusCode::NOT_FOUND, "not-found", "no such Patient"),
+        }
     }
 }
 

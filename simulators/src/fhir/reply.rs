@@ -122,9 +122,12 @@ impl Reply {
     }
 
     /// An entry of a batch-response, appended as JSON.
-    pub(crate) fn write_entry(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_entry(&self, out: &mut Vec<u8>, location: Option<&str>) {
         let reason = self.status.canonical_reason().unwrap_or("");
         let mut response = json!({ "status": format!("{} {reason}", self.status.as_u16()) });
+        if let Some(location) = location {
+            response["location"] = location.into();
+        }
         if let Some(version) = self.version {
             response["etag"] = Value::String(etag(version));
         }

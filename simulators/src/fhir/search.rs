@@ -88,6 +88,10 @@ impl FhirServer {
         }
         crate::stats::count(&self.stats().searches);
         let faults = self.faults();
+        let asked = search.identifiers.iter().flatten().count();
+        if faults.plan.longest_search.is_some_and(|longest| asked > longest) {
+            return Reply::outcome(StatusCode::URI_TOO_LONG, "too-long", "too many identifiers");
+        }
         let everybody = faults.plan.ignore_search || (search.identifiers.is_empty() && search.ids.is_empty());
         let (total, mut page) = if everybody { self.everybody(search) } else { self.matches(search) };
         let stops_at = faults.plan.search_stops_at.unwrap_or(usize::MAX);
@@ -144,7 +148,11 @@ impl FhirServer {
     fn matches(&self, search: &Search) -> (usize, Vec<u32>) {
         let store = self.store();
         let by_identifier = search.identifiers.iter().map(|any| {
-            any.iter().flat_map(|token| store.find(token.system.as_deref(), &token.value)).collect::<Vec<_>>()
+            let hides = any.len() > 1 && self.faults().plan.many_hides_twins;
+            let shown = if hides { 1 } else { usize::MAX };
+            let found =
+                |token: &Token| store.find(token.system.as_deref(), &token.value).into_iter().take(shown);
+            any.iter().flat_map(found).collect::<Vec<_>>()
         });
         let by_id = search.ids.iter().map(|any| {
             let live = any.iter().filter_map(|id| store.slot(id));

@@ -1,9 +1,11 @@
 //! `--detach`, and producers that go away: the workers finish, close and report the run.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use shared::ledger::LedgerView as _;
-use simulators::{FaultPlan, Latency, PatientFault};
-use tests::night::until;
+use simulators::{FaultPlan, Latency, PatientFault, StatusFault, Webhook};
+use tests::night::{until, until_within};
 use tests::process::{Cluster, DATE, check_night, mixed, run_id};
 
 use super::ordinary::check_writes;
@@ -96,4 +98,30 @@ async fn the_closing_is_told_once_however_many_workers_there_are() {
     );
     assert_eq!(notices[0]["detail"]["run_id"], closed["run_id"]);
     assert!(notices[0]["text"].as_str().is_some_and(|text| text.contains(DATE)), "{notices:?}");
+}
+
+/// Nobody but the workers is there to find out that the server is well again, nor to tell of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_detached_night_that_pauses_goes_on_by_itself() {
+    let night = mixed(45, 120);
+    let room = Webhook::start().await.expect("loopback has ports");
+    let mut cluster = Cluster::of(&night).await;
+    let url = cluster.file("webhook", room.url());
+    cluster.set("ALERT_WEBHOOK_URL", format!("file:{}", url.display()));
+    let fault = StatusFault { status: 500, rate: 1.0, operations: None, retry_after: None, body: None };
+    cluster.simulators.set_faults(FaultPlan { statuses: vec![fault], ..FaultPlan::default() });
+    cluster.produce(&["--date", DATE, "--detach", "--output", "json"]).await.expect(0);
+    let _workers = cluster.workers(2);
+    let told = async || {
+        room.taken().iter().map(|notice| notice["kind"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let is_told = |kinds: &Vec<Option<String>>, kind: &str| kinds.iter().flatten().any(|told| told == kind);
+    let long = Duration::from_secs(90);
+    until_within(long, "the news of the pause", told, |kinds| is_told(kinds, "paused")).await;
+    assert_eq!(cluster.count_dead_letters().await, 0);
+    cluster.simulators.set_faults(FaultPlan::default());
+    let closed = cluster.until_run_is("closed").await;
+    check_night(&closed, night.expected());
+    check_writes(&cluster, night.expected().patients_changed);
+    until_within(long, "the news of its end", told, |kinds| is_told(kinds, "resumed")).await;
 }

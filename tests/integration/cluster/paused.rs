@@ -156,3 +156,18 @@ async fn a_worker_that_dies_while_the_fleet_is_paused_leaves_the_probing_to_anot
     middle.workers.push(middle.cluster.worker());
     middle.ends().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_rotated_behind_its_reference_costs_a_fleet_nothing() {
+    let middle = Middle::of(58, 3).await;
+    middle.cluster.simulators.fhir().set_api_keys(["rotated".to_owned()]);
+    let refused = async || {
+        let requests = middle.cluster.simulators.snapshot().requests;
+        requests.values().filter_map(|answers| answers.get("401")).sum::<u64>()
+    };
+    until("the old key to be refused", refused, |refusals| *refusals > 0).await;
+    middle.cluster.file("secrets/api-key", "rotated");
+    let (cluster, expected) = (&middle.cluster, middle.night.expected().clone());
+    check_night(&middle.producer.end().await.expect(3).object(), &expected);
+    check_writes(cluster, expected.patients_changed);
+}

@@ -101,6 +101,29 @@ async fn a_package_has_the_program_its_units_and_a_folder_for_secrets_that_only_
 }
 
 #[tokio::test]
+async fn a_package_has_man_pages_and_what_shells_complete() {
+    let installed = Installed::new().await;
+    for (file, content) in [
+        ("man/man1/standalone.1", ".TH standalone 1"),
+        ("man/man1/standalone-doctor.1", ".TH standalone-doctor 1"),
+        ("zsh/site-functions/_standalone", "#compdef standalone"),
+        ("fish/vendor_completions.d/standalone.fish", "complete -c standalone"),
+        ("bash-completion/completions/standalone", "complete -F"),
+    ] {
+        let path = format!("/usr/share/{file}");
+        assert_eq!(installed.mode(&path), 0o644, "{file}");
+        let text = std::fs::read_to_string(installed.path(&path)).expect("a file");
+        assert!(text.contains(content), "{file}: {}", text.lines().next().unwrap_or_default());
+    }
+    // As a shell does that is asked to complete the program's name for the first time.
+    let bash = installed.path("/usr/share/bash-completion/completions/standalone");
+    let known =
+        Command::new("bash").args(["-c", ". \"$0\" && complete -p standalone"]).arg(bash).output().await;
+    let known = known.expect("bash");
+    assert!(known.status.success(), "{}", String::from_utf8_lossy(&known.stderr));
+}
+
+#[tokio::test]
 async fn systemd_starts_again_what_a_start_carries_on_and_nothing_else() {
     let unit = Installed::new().await.unit("nightly-sync.service");
     assert_eq!(unit.one("Restart"), "on-failure");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::metrics::{Kind, Page, Part, Served, Watched};
+use shared::metrics::{Kind, Load, Page, Part, Served, Watched};
 use shared::retention::Retention;
 use simulators::{DemoNight, FaultPlan, NightOptions, Rate};
 use tests::night::{DATE, Scene, whole};
@@ -23,8 +23,8 @@ impl Part for Told {
         self.0.clone()
     }
 
-    fn load(&self) -> (f64, f64) {
-        (16.0, 3.0)
+    fn load(&self) -> Load {
+        Load { limit: 16.0, in_flight: 3.0, pace: Some(120.0) }
     }
 }
 
@@ -83,6 +83,7 @@ async fn a_scrape_after_the_night_agrees_with_the_report_and_names_nobody() {
         [("dead", 0.0), ("retry", 0.0), ("work", 0.0)].map(|(queue, depth)| (queue.to_owned(), depth)).into()
     );
     assert_eq!((scrape.get("fhir_concurrency_limit"), scrape.get("fhir_in_flight")), (Some(16.0), Some(3.0)));
+    assert_eq!(scrape.get("fhir_pace_requests_per_second"), Some(120.0));
     // The report counts those for rows, the metric every one.
     let probes: f64 = scene
         .simulators

@@ -24,4 +24,6 @@ mod stopped;
 mod supersession;
 mod throttling;
 mod tokens;
+mod untrue;
+mod waste;
 mod ways;

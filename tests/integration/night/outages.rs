@@ -6,7 +6,7 @@ use producer::Halt;
 use shared::domain::Outcome;
 use shared::ledger::{GateKind, Tally};
 use shared::status::Status;
-use simulators::{FaultPlan, Latency, Operation, Rate, StatusFault};
+use simulators::{FaultPlan, Latency, Operation, PatientFault, Rate, StatusFault};
 use tests::night::{DATE, Process, Scene, until, whole};
 
 /// Nothing listens on it.
@@ -103,6 +103,25 @@ async fn a_server_that_is_down_past_the_deadline_stops_the_night_and_the_next_st
 }
 
 #[tokio::test]
+async fn a_server_whose_tls_fails_stops_the_night_past_the_deadline() {
+    let mut scene = Scene::people(20).await;
+    scene.type_everybody(0..20, 0);
+    // It speaks HTTP where TLS is expected.
+    let plain = scene.simulators.fhir_url().to_owned();
+    scene.set("FHIR_URL", plain.replace("http:", "https:"));
+    scene.set("RUN_DEADLINE", "300ms");
+    let stopped = scene.night().await;
+    let Some(Halt::Stopped(reason)) = &stopped.halt else { panic!("stopped, not {:?}", stopped.halt) };
+    assert!(reason.contains("RUN_DEADLINE"), "{reason}");
+    assert_eq!((stopped.reports[0].rows_open, stopped.reports[0].outcomes["dead_lettered"]), (20, 0));
+    scene.set("FHIR_URL", plain);
+    scene.set("RUN_DEADLINE", "30m");
+    scene.night().await;
+    assert_eq!(scene.outcomes().await, [Outcome::Updated; 20]);
+    scene.check().await;
+}
+
+#[tokio::test]
 async fn a_deadline_does_not_stop_a_night_that_makes_progress() {
     let mut scene = Scene::people(60).await;
     scene.type_everybody(0..60, 0);
@@ -110,6 +129,63 @@ async fn a_deadline_does_not_stop_a_night_that_makes_progress() {
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(20.0), ..FaultPlan::default() });
     assert_eq!(scene.night().await.status(), Status::Done);
     scene.check().await;
+}
+
+/// Found by reading: where some still succeeded, each failure was its row's own, and rows were out of attempts before
+/// the server was well again.
+#[tokio::test]
+async fn a_server_that_fails_more_than_half_of_the_time_pauses_the_night_and_no_row_dies_of_it() {
+    let scene = Scene::people(200).await;
+    scene.type_everybody(0..200, 0);
+    let latency = Latency::fixed(5.0);
+    let sick = FaultPlan { error_500: Rate::of(0.55), latency: latency.clone(), ..FaultPlan::default() };
+    scene.simulators.set_faults(sick);
+    let process = scene.open().await;
+    let order = whole();
+    let recovery = async {
+        let reason = until_shut(&process).await;
+        assert!(reason.contains("500"), "{reason}");
+        // Long enough for a row to use six attempts up, one after the other, were they its own.
+        let failed = async || {
+            let requests = scene.simulators.snapshot().requests;
+            requests.values().filter_map(|answers| answers.get("500")).sum::<u64>()
+        };
+        until("many failures", failed, |failures| *failures >= 120).await;
+        let during = tally(&process).await;
+        assert!(during.open > 0, "it is sick for longer than the night has rows");
+        scene.simulators.set_faults(FaultPlan { latency, ..FaultPlan::default() });
+    };
+    let (ended, ()) = Box::pin(async { tokio::join!(process.night(DATE, &order), recovery) }).await;
+    assert_eq!(ended.expect("a night").status(), Status::Done);
+    drop(process);
+    let endings = scene.endings().await;
+    assert!(endings.iter().all(|ending| ending.outcome == Outcome::Updated));
+    assert!(endings.iter().all(|ending| ending.attempts <= 3), "{endings:?}");
+    scene.check().await;
+}
+
+/// Found by reading: the last rows of a night looked like a server that is down, paused it, and had not failed when
+/// it went on, for ever.
+#[tokio::test]
+async fn rows_that_always_fail_and_are_the_last_ones_do_not_keep_the_night_open() {
+    for status in [500, 403] {
+        let mut scene = Scene::people(40).await;
+        scene.tuning.worker.breaker.victims = Duration::from_millis(500);
+        scene.type_everybody(0..40, 0);
+        let failing = PatientFault {
+            operation: Some(Operation::Write),
+            status: Some(status),
+            latency_ms: 100,
+            ..PatientFault::default()
+        };
+        let patients = (28..40).map(|person| (scene.population.nik(person), failing.clone())).collect();
+        scene.simulators.set_faults(FaultPlan { patients, ..FaultPlan::default() });
+        assert_eq!(scene.night().await.status(), Status::DeadLetters, "{status}");
+        let outcomes = scene.outcomes().await;
+        assert_eq!(outcomes[..28], [Outcome::Updated; 28]);
+        assert_eq!(outcomes[28..], [Outcome::DeadLettered; 12]);
+        scene.check().await;
+    }
 }
 
 #[tokio::test]

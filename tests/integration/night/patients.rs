@@ -54,6 +54,29 @@ async fn a_patient_that_is_only_shown_in_part_is_never_written() {
 }
 
 #[tokio::test]
+async fn a_patient_that_is_too_large_to_be_read_is_one_dead_letter_and_stays_as_it_is() {
+    let mut scene = Scene::people(12).await;
+    scene.type_everybody(0..12, 0);
+    let mut patient = scene.patient(3);
+    patient["extension"] = vec![serde_json::json!([]); worker::fhir::MAX_VALUES].into();
+    let path = format!("Patient/{}", patient["id"].as_str().expect("an id"));
+    assert_eq!(scene.as_somebody_else(Method::PUT, &path, Some(&patient)).await, 200);
+    let as_changed = scene.patient(3);
+    scene.other_writes = 1;
+    scene.night().await;
+    let endings = scene.endings().await;
+    for (person, ending) in endings.iter().enumerate() {
+        let expected = match person {
+            3 => (Outcome::DeadLettered, Some(Reason::ResourceTooLarge)),
+            _ => (Outcome::Updated, None),
+        };
+        assert_eq!((ending.outcome, ending.reason), expected, "{person}");
+    }
+    assert_eq!(scene.patient(3), as_changed, "untouched");
+    scene.check_but_patients().await;
+}
+
+#[tokio::test]
 async fn a_patient_deleted_between_search_and_write_is_gone() {
     let mut scene = Scene::people(1).await;
     let path = format!("Patient/{}", scene.patient(0)["id"].as_str().expect("an id"));

@@ -33,6 +33,7 @@ async fn a_running_night_is_scraped_and_is_not_ready_while_the_fhir_server_is_do
     assert_eq!(scrape.get("queue_consumers"), Some(1.0));
     assert!(scrape.get("fhir_requests_total{operation=\"update\",status=\"200\"}") > Some(5.0));
     assert!(scrape.get("fhir_concurrency_limit") >= Some(1.0));
+    assert_eq!(scrape.get("fhir_pace_requests_per_second"), Some(40.0), "what was agreed on");
     let found = Secrets::of_night(&night).found_in(scrape.text.as_bytes());
     assert!(found.is_empty(), "{found:?}");
 

@@ -2,12 +2,13 @@
 //! night of 20,000 rows. Everything it starts ends with it.
 
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use clap::Parser;
 use shared::clock::Clock;
 use shared::domain::RunDate;
 use simulators::{DemoNight, NightOptions, SimulatorsConfig};
-use tests::process::{Cluster, Sign};
+use tests::process::{Cluster, RowCosts, Sign, Site};
 
 /// A night of 20,000 rows on a cluster on this machine.
 #[derive(Parser)]
@@ -21,6 +22,12 @@ struct Cli {
     /// Every row needs a write, instead of the demo's mix.
     #[arg(long)]
     all_need_write: bool,
+    /// The producer reads a CSV file instead of the simulated Sheets API, which ends long before a million rows.
+    #[arg(long)]
+    file: bool,
+    /// Prints what the rows cost, each time so many more are done.
+    #[arg(long, default_value_t = 20_000)]
+    costs_every: i64,
 }
 
 fn main() -> ExitCode {
@@ -42,9 +49,29 @@ async fn run(cli: Cli) -> ExitCode {
     cluster.set("FHIR_TIMEOUT", "30s");
     let workers = cluster.workers(cli.workers);
     eprintln!("{} workers are up; their logs are in {}", cli.workers, cluster.output().display());
-    let mut producer = cluster.program("producer", &["--date", &today]);
-    let ended = producer.stdout(Stdio::inherit()).stderr(Stdio::inherit()).status().await;
-    let status = ended.expect("the producer runs").code();
+    let mut arguments = vec!["--date", today.as_str()];
+    let export = cluster.file("export.csv", "");
+    if cli.file {
+        night.write_csv(&export).expect("a file");
+        arguments.extend(["--file", Site::argument(&export)]);
+    }
+    let mut producer = cluster.program("producer", &arguments);
+    let mut producer =
+        producer.stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn().expect("the producer starts");
+    let processes = workers.iter().map(|worker| Some(worker.id())).chain([producer.id()]);
+    let mut costs = RowCosts::new(processes.flatten());
+    let ended = loop {
+        tokio::select! {
+            ended = producer.wait() => break ended,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                let done = cluster.count_rows("done").await;
+                if let Some(line) = costs.line(done, cli.costs_every) {
+                    eprintln!("{line}");
+                }
+            }
+        }
+    };
+    let status = ended.expect("the producer can be waited for").code();
     for worker in workers {
         worker.signal(Sign::Terminate);
         worker.end().await;

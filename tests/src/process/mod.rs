@@ -7,6 +7,7 @@
 mod binaries;
 mod child;
 mod cluster;
+mod costs;
 mod diagnosis;
 mod leaks;
 mod network;
@@ -19,6 +20,7 @@ mod terminal;
 pub use binaries::{PYTHON, SEKMET, binary, in_repository};
 pub use child::{Finished, Running, Sign};
 pub use cluster::Cluster;
+pub use costs::RowCosts;
 pub use diagnosis::Diagnosis;
 pub use leaks::Secrets;
 pub use network::Network;

@@ -8,8 +8,13 @@ use serde_json::Value;
 use super::auth::Sent;
 use super::client::Operation;
 use super::explanation::Explanation;
-use super::failure::{Failure, Transient};
+use super::failure::{Failure, TooLarge, Transient};
 use super::retry_after::retry_after;
+
+/// The most values that a body may be made of. In memory a value takes tens of bytes however few it has in the body, so
+/// [`MAX_BODY`](super::MAX_BODY) alone would let one answer fill gigabytes; a Bundle of a hundred Patients has some
+/// ten thousands.
+pub const MAX_VALUES: usize = 500_000;
 
 /// A body that was not JSON. Says where, not what: the body may hold anything.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +43,21 @@ pub(super) fn resource(
     if operation == Operation::Update && body.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
+    if values_at_most(body) > MAX_VALUES {
+        return Err(Failure::TooLarge(TooLarge::Values));
+    }
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         let cause = NotJson { line: error.line(), column: error.column() };
         Failure::transient(Transient::Broken, Some(Box::new(cause)))
     })?;
     check_body(operation, status, &value, sent)?;
     Ok(Some(value))
+}
+
+/// No less than the number of values in a JSON text: each but the first has one of these in front of it, and so have
+/// some characters within strings.
+fn values_at_most(json: &[u8]) -> usize {
+    json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() + 1
 }
 
 fn check_status(

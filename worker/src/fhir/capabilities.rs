@@ -43,6 +43,22 @@ impl Offers {
 /// Searches for many in a row that came to nothing before no more are tried.
 const VAIN: u32 = 3;
 
+/// Trials in a row that came to no answer before the server is taken not to do it.
+const TRIALS: u32 = 3;
+
+/// What is known of a kind of request for many.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    proven: AtomicBool,
+    inconclusive: AtomicU32,
+}
+
+impl Proof {
+    fn is_missing(&self) -> bool {
+        !self.proven.load(Ordering::Relaxed)
+    }
+}
+
 /// How we ask and write: as the settings say, or as the server offers once that is known; and, of requests for many
 /// rows, no more of what it turned out not to take.
 #[derive(Debug)]
@@ -53,6 +69,8 @@ pub(super) struct Choice {
     searches_in_vain: AtomicU32,
     no_bundles: AtomicBool,
     no_patches_in_bundles: AtomicBool,
+    searches_proof: Proof,
+    bundles_proof: Proof,
 }
 
 impl Choice {
@@ -64,6 +82,8 @@ impl Choice {
             searches_in_vain: AtomicU32::new(0),
             no_bundles: AtomicBool::new(false),
             no_patches_in_bundles: AtomicBool::new(false),
+            searches_proof: Proof::default(),
+            bundles_proof: Proof::default(),
         }
     }
 
@@ -102,6 +122,60 @@ impl Choice {
         } else if self.searches_in_vain.fetch_add(1, Ordering::Relaxed) + 1 == VAIN {
             tracing::warn!(
                 "the FHIR server's answers to searches for many Patients cannot be relied on; searching one by one"
+            );
+        }
+    }
+
+    /// Whether searches for many are still to show that their answers can be relied on.
+    pub fn searches_on_trial(&self) -> bool {
+        self.searches_proof.is_missing()
+    }
+
+    /// The same of Bundles.
+    pub fn bundles_on_trial(&self) -> bool {
+        self.bundles_proof.is_missing()
+    }
+
+    /// Notes what a trial of searches came to. None: nothing.
+    pub fn note_trial_of_searches(&self, right: Option<bool>) {
+        match right {
+            Some(true) => self.searches_proof.proven.store(true, Ordering::Relaxed),
+            Some(false) => self.distrust_searches(),
+            None => {
+                if self.searches_proof.inconclusive.fetch_add(1, Ordering::Relaxed) + 1 == TRIALS {
+                    self.distrust_searches();
+                }
+            }
+        }
+    }
+
+    fn distrust_searches(&self) {
+        if self.searches_in_vain.swap(VAIN, Ordering::Relaxed) < VAIN {
+            tracing::warn!(
+                "a search for many Patients found others than searches for each of them; searching one by one"
+            );
+        }
+    }
+
+    /// Notes what a trial of Bundles came to. None: nothing.
+    pub fn note_trial_of_bundles(&self, right: Option<bool>) {
+        match right {
+            Some(true) => self.bundles_proof.proven.store(true, Ordering::Relaxed),
+            Some(false) => self.distrust_bundles("what it says of a write is not what was written"),
+            None => {
+                if self.bundles_proof.inconclusive.fetch_add(1, Ordering::Relaxed) + 1 == TRIALS {
+                    self.distrust_bundles("three of them failed, or could not be looked at");
+                }
+            }
+        }
+    }
+
+    /// Notes a sign that answers to Bundles cannot be relied on.
+    pub fn distrust_bundles(&self, what: &'static str) {
+        if !self.no_bundles.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                what,
+                "the FHIR server's answers to Bundles cannot be relied on; writing one by one"
             );
         }
     }

@@ -334,7 +334,7 @@ impl FhirClient {
         Ok(strict(request))
     }
 
-    fn patient(&self, id: &PatientId) -> Result<Uri, Failure> {
+    pub(super) fn patient(&self, id: &PatientId) -> Result<Uri, Failure> {
         uri(&format!("{}Patient/{id}", self.base))
     }
 
@@ -372,16 +372,18 @@ impl FhirClient {
         headers.insert(header::ACCEPT, FHIR_JSON);
         sent.apply(headers);
         let answered = tokio::time::timeout(self.timeout, self.transport.clone().oneshot(request)).await;
+        let writes = matches!(operation, Operation::Update | Operation::Bundle);
+        let of_operation = |failure: Failure| if writes { failure.of_write() } else { failure };
         let response: Response<Bytes> = answered
             .map_err(|_| Failure::transient(Transient::Timeout, None))?
-            .map_err(Failure::from_transport)?;
-        let value = answer::resource(operation, &response, &sent, self.clock.now())?;
+            .map_err(|error| of_operation(Failure::from_transport(error)))?;
+        let value = answer::resource(operation, &response, &sent, self.clock.now()).map_err(of_operation)?;
         let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
         Ok((value, etag.and_then(VersionId::from_etag)))
     }
 }
 
-fn get(operation: Operation, uri: Uri) -> Request<Bytes> {
+pub(super) fn get(operation: Operation, uri: Uri) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = uri;
     request.extensions_mut().insert(operation);

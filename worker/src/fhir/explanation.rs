@@ -11,9 +11,11 @@ use super::auth::Sent;
 const MAX_CHARS: usize = 300;
 /// Most characters of a server's text that are looked at.
 const MAX_RAW_CHARS: usize = 4_000;
+/// The longest body that is looked at as JSON, in bytes: what is in a longer one is not worth its memory.
+const MAX_JSON: usize = 256 * 1024;
 /// Digits in a row that are let through: a status or a line number is no number of a person.
 const MAX_DIGITS: usize = 4;
-/// The same where single separators stand between the digits, as in a phone number.
+/// The same where nothing but separators stands between the digits, as in a phone number.
 const MAX_SPACED_DIGITS: usize = 6;
 
 /// A scrubbed text, possibly empty. Printed with `{:#}` it brings its own `: ` in front, if not empty.
@@ -33,9 +35,10 @@ impl Explanation {
 
     /// What the body of an answer says, whatever its form.
     pub(super) fn of_body(body: &[u8], sent: &Sent) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Self::of_json(&value, sent),
-            Err(_) => Self::scrub(&plain(body), sent),
+        let value = (body.len() <= MAX_JSON).then(|| serde_json::from_slice::<Value>(body).ok());
+        match value.flatten() {
+            Some(value) => Self::of_json(&value, sent),
+            None => Self::scrub(&plain(body), sent),
         }
     }
 
@@ -146,7 +149,7 @@ fn visible(c: char) -> Option<char> {
     }
 }
 
-/// Replaces runs of more than four digits, and phone-like runs of more than six with single separators
+/// Replaces runs of more than four digits, and phone-like runs of more than six with nothing but separators
 /// between them, by `***`.
 fn mask_digits(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
@@ -167,9 +170,10 @@ fn mask_digits(text: &str) -> String {
                 longest = longest.max(run);
                 j += 1;
                 end = j;
-            } else if run > 0
-                && matches!(chars[j], ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}' | '\u{2010}'..='\u{2015}')
-            {
+            } else if matches!(
+                chars[j],
+                ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}' | '\u{2010}'..='\u{2015}'
+            ) {
                 run = 0;
                 j += 1;
             } else {
@@ -207,6 +211,7 @@ mod tests {
     fn digits_of_people_are_masked_and_those_of_machines_are_not() {
         assert_eq!(scrubbed("NIK 3174051212900001 is wrong"), "NIK *** is wrong");
         assert_eq!(scrubbed("call +62 812-3456-7890 now"), "call +*** now");
+        assert_eq!(scrubbed("call 0812  3456\n7890 or 0812 - 3456 - 7890"), "call *** or ***");
         assert_eq!(scrubbed("31740\u{200b}51212\u{200b}900001"), "***");
         assert_eq!(scrubbed("line 12, column 345: HTTP 422"), "line 12, column 345: HTTP 422");
         assert_eq!(scrubbed("٠٨١٢٣٤٥٦٧٨٩"), "***");

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::answer::MAX_VALUES;
 use super::explanation::Explanation;
-use super::transport::TransportError;
+use super::transport::{MAX_BODY, TransportError};
 
 /// An underlying error; holds no URL, so no NIK.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -63,6 +64,9 @@ pub enum Failure {
         /// The status.
         status: u16,
     },
+    /// The answer to a question is larger than is read, and would be again.
+    #[error("{0}")]
+    TooLarge(TooLarge),
     /// Anything else the server refuses: sending it again would not help.
     #[error("the FHIR server refuses the request (status {status}){text:#}")]
     Rejected {
@@ -84,6 +88,17 @@ pub enum Transient {
     Server(u16),
     /// The connection broke after the request went out, or the answer cannot be read.
     Broken,
+}
+
+/// Which limit an answer is beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// [`MAX_BODY`].
+    #[error("the FHIR server's answer is larger than {MAX_BODY} bytes")]
+    Bytes,
+    /// [`MAX_VALUES`].
+    #[error("the FHIR server's answer is made of more than {MAX_VALUES} values")]
+    Values,
 }
 
 impl fmt::Display for Transient {
@@ -110,7 +125,7 @@ impl Failure {
             }),
             Self::Unauthorized { .. } => Some("credentials"),
             Self::Conflict { .. } => Some("conflict"),
-            Self::Forbidden { .. } | Self::Gone { .. } | Self::Rejected { .. } => None,
+            Self::Forbidden { .. } | Self::Gone { .. } | Self::TooLarge(_) | Self::Rejected { .. } => None,
         }
     }
 
@@ -124,6 +139,7 @@ impl Failure {
             | Self::Rejected { status, .. }
             | Self::Transient { kind: Transient::Server(status), .. } => status.to_string(),
             Self::Unauthorized { .. } => "401".into(),
+            Self::TooLarge(_) => "too_large".into(),
             Self::Transient { kind: Transient::Unreachable, .. } => "unreachable".into(),
             Self::Transient { kind: Transient::Timeout, .. } => "timeout".into(),
             Self::Transient { kind: Transient::Broken, .. } => "broken".into(),
@@ -153,9 +169,15 @@ impl Failure {
         }
     }
 
+    /// Whether less would have been taken: 413 (content), 414 (URI) and 431 (header fields too large; RFC 9110,
+    /// RFC 6585). Nothing was carried out.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Rejected { status: 413 | 414 | 431, .. })
+    }
+
     /// Whether the server refuses what was asked, and would again.
     pub(super) fn is_for_the_request(&self) -> bool {
-        matches!(self, Self::Rejected { .. } | Self::Forbidden { .. } | Self::Gone { .. })
+        matches!(self, Self::Rejected { .. } | Self::Forbidden { .. } | Self::Gone { .. } | Self::TooLarge(_))
     }
 
     /// Whether a patch that failed so may have met another telecom than it was made for. Servers answer a failed
@@ -183,6 +205,14 @@ impl Failure {
         }
     }
 
+    /// The same failure, of a write: it may have gone through, however much was said about it.
+    pub(super) fn of_write(self) -> Self {
+        match self {
+            Self::TooLarge(limit) => Self::transient(Transient::Broken, Some(Box::new(limit))),
+            other => other,
+        }
+    }
+
     pub(super) fn transient(kind: Transient, cause: Option<Cause>) -> Self {
         Self::Transient { kind, text: Explanation::default(), cause }
     }
@@ -197,8 +227,7 @@ impl Failure {
             TransportError::Unreachable(cause) => Self::transient(Transient::Unreachable, Some(cause)),
             TransportError::Timeout => Self::transient(Transient::Timeout, None),
             TransportError::Broken(cause) => Self::transient(Transient::Broken, Some(cause)),
-            // Not Rejected, though a repeat will end the same way: after a write the outcome is open.
-            error @ TransportError::TooLarge => Self::transient(Transient::Broken, Some(Box::new(error))),
+            TransportError::TooLarge => Self::TooLarge(TooLarge::Bytes),
         }
     }
 }

@@ -21,6 +21,8 @@ use super::telecom::Change;
 
 /// Most pages of one search for many that are looked at.
 const MAX_PAGES: u32 = 20;
+/// A request for as many that is too large for the server will not do.
+pub(super) const FEWEST: usize = 2;
 
 /// A search for many, and its cost.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ impl FhirClient {
         let found = self.pages_of_many(niks, &mut requests).await;
         match &found {
             Ok(told) => self.choice.note_search_of_many(told.is_some()),
+            // With fewer it may be taken.
+            Err(failure) if failure.is_too_large() && niks.len() > FEWEST => {}
             Err(failure) if failure.is_for_the_request() => self.choice.note_search_of_many(false),
             Err(_) => {}
         }
@@ -96,8 +100,18 @@ impl FhirClient {
     /// The Bundle was not taken, or its answer was lost: unless [`Failure::of_each`] says that it holds for every
     /// row, each Patient must be read again.
     pub async fn update_many(&self, changes: &[Change]) -> Result<Vec<Entry>, Failure> {
+        self.update_with(changes, None).await
+    }
+
+    /// [`update_many`](Self::update_many), with a search in front of the writes that finds nobody. R4 has the server
+    /// carry it out last, and answer it first.
+    pub(super) async fn update_with(
+        &self,
+        changes: &[Change],
+        canary: Option<&str>,
+    ) -> Result<Vec<Entry>, Failure> {
         let patch = self.choice.writes_by_patch();
-        let mut request = Request::new(bundle(changes, patch));
+        let mut request = Request::new(bundle(changes, patch, canary));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = super::client::uri(self.base.as_str().trim_end_matches('/'))?;
         request.extensions_mut().insert(Operation::Bundle);
@@ -108,18 +122,32 @@ impl FhirClient {
         let answered = self.ask(Operation::Bundle, request).await;
         if let Err(failure) = &answered
             && failure.is_for_the_request()
+            && !(failure.is_too_large() && changes.len() > FEWEST)
         {
             self.choice.refuse_bundles(failure);
         }
         let (mut response, _) = answered?;
-        let entries = match response.get_mut("entry") {
+        let mut entries = match response.get_mut("entry") {
             Some(Value::Array(entries)) => std::mem::take(entries),
             _ => Vec::new(),
         };
+        let nothing = || Ok(changes.iter().map(|_| None).collect());
         // Answers come in the order of the questions (FHIR R4, http.html#transaction-response); if one is missing,
         // nothing says which.
-        if entries.len() != changes.len() {
-            return Ok(changes.iter().map(|_| None).collect());
+        if entries.len() != changes.len() + usize::from(canary.is_some()) {
+            self.choice.distrust_bundles("there are not as many answers as entries");
+            return nothing();
+        }
+        let is_of_search = |entry: &Value| entry.pointer("/resource/resourceType") == Some(&"Bundle".into());
+        if canary.is_some() {
+            let first = entries.remove(0);
+            // A server without searches in Bundles refuses it there.
+            let refused = first.pointer("/response/status").and_then(Value::as_str);
+            let refused = refused.is_some_and(|status| status.starts_with(['4', '5']));
+            if !(is_of_search(&first) || refused) || entries.iter().any(is_of_search) {
+                self.choice.distrust_bundles("the answers are not in the entries' order");
+                return nothing();
+            }
         }
         let read = |(entry, change): (Value, &Change)| self.entry(entry, change, patch, &sent);
         Ok(entries.into_iter().zip(changes).map(read).collect())
@@ -131,6 +159,7 @@ impl FhirClient {
         // A server that says where it wrote must say our Patient.
         let location = said.get("location").and_then(Value::as_str);
         if location.is_some_and(|location| !names(location, change)) {
+            self.choice.distrust_bundles("an entry's answer is about another Patient");
             return None;
         }
         let status: u16 = said.get("status")?.as_str()?.get(..3)?.parse().ok()?;
@@ -140,6 +169,8 @@ impl FhirClient {
         let response = Response::builder().status(status).body(body).ok()?;
         let now = self.clock.now();
         match answer::resource(Operation::Update, &response, sent, now) {
+            // Carried out, it would be another: an answer without effect.
+            Ok(_) if etag.as_deref().and_then(VersionId::from_etag).as_ref() == Some(&change.version) => None,
             Ok(value) => {
                 let in_body = value.as_ref().and_then(|it| it.pointer("/meta/versionId")?.as_str());
                 let etag = etag.as_deref().and_then(VersionId::from_etag);
@@ -178,11 +209,15 @@ fn names(location: &str, change: &Change) -> bool {
 }
 
 /// A Bundle of these writes. Bodies go in as they are, so that a Bundle loses nothing that a `PUT` would not.
-fn bundle(changes: &[Change], patch: bool) -> Bytes {
+fn bundle(changes: &[Change], patch: bool, canary: Option<&str>) -> Bytes {
     let mut out = Vec::with_capacity(changes.iter().map(|change| change.body.len() + 200).sum());
     out.extend_from_slice(br#"{"resourceType":"Bundle","type":"batch","entry":["#);
+    if let Some(url) = canary {
+        let entry = json!({ "request": { "method": "GET", "url": url } });
+        out.extend_from_slice(entry.to_string().as_bytes());
+    }
     for (at, change) in changes.iter().enumerate() {
-        if at > 0 {
+        if at > 0 || canary.is_some() {
             out.push(b',');
         }
         out.extend_from_slice(br#"{"resource":"#);

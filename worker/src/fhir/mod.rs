@@ -23,17 +23,20 @@ mod search;
 mod telecom;
 mod traced;
 mod transport;
+mod trial;
 
 #[cfg(test)]
 mod tests;
 
+pub use answer::MAX_VALUES;
 pub use auth::{BadSecret, Credential};
 pub use client::{Canary, FhirClient, Operation, Reading, Search, Written};
 pub use config::{BadConfig, FhirConfig};
 pub use explanation::Explanation;
-pub use failure::{Cause, Failure, Transient};
+pub use failure::{Cause, Failure, TooLarge, Transient};
 pub use many::{Entry, SearchMany};
 pub use patient::{Body, Inactive, Patient, PatientId, VersionId};
 pub use search::Found;
 pub use telecom::{Change, Edit, TelecomPolicy};
 pub use transport::{MAX_BODY, Transport, TransportError, reqwest_transport, token_transport};
+pub use trial::TriedUpdate;

@@ -51,6 +51,20 @@ pub struct Change {
     pub before: Value,
     /// The number that it replaces, masked; none where there was none.
     pub previous: Option<String>,
+    number: PhoneNumber,
+}
+
+impl Change {
+    /// Whether a resource has the number, as after the change.
+    pub(super) fn is_in(&self, resource: &Value) -> bool {
+        let telecom = resource.get("telecom").and_then(Value::as_array);
+        telecom.into_iter().flatten().any(|entry| {
+            let field = |key: &str| entry.get(key).and_then(Value::as_str);
+            field("system") == Some("phone")
+                && field("use") == Some("mobile")
+                && field("value").is_some_and(|value| is_same(value, &self.number))
+        })
+    }
 }
 
 impl fmt::Debug for Change {
@@ -118,6 +132,7 @@ impl Patient {
                 patch: patch.into(),
                 before: resource.get("telecom").cloned().unwrap_or(Value::Null),
                 previous: present.map(masked),
+                number: number.clone(),
             }),
         }
     }

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response};
 use reqwest::{Certificate, NoProxy, Proxy};
+use shared::body::{self, BodyError};
 use tower::util::BoxCloneSyncService;
 
 use super::config::{BadConfig, FhirConfig};
@@ -108,28 +109,11 @@ async fn exchange(
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = answer.status();
     *response.headers_mut() = std::mem::take(answer.headers_mut());
-    *response.body_mut() = body(answer).await?;
+    *response.body_mut() = body::at_most(answer, MAX_BODY).await.map_err(|error| match error {
+        BodyError::TooLarge(_) => TransportError::TooLarge,
+        BodyError::Broken(error) => classify(error),
+    })?;
     Ok(response)
-}
-
-async fn body(mut answer: reqwest::Response) -> Result<Bytes, TransportError> {
-    // Most bodies come in one piece and need no copy.
-    let Some(first) = answer.chunk().await.map_err(classify)? else { return Ok(Bytes::new()) };
-    let Some(second) = answer.chunk().await.map_err(classify)? else { return within(first) };
-    let mut whole = BytesMut::from(first);
-    let mut next = Some(second);
-    while let Some(piece) = next {
-        if whole.len() + piece.len() > MAX_BODY {
-            return Err(TransportError::TooLarge);
-        }
-        whole.extend_from_slice(&piece);
-        next = answer.chunk().await.map_err(classify)?;
-    }
-    Ok(whole.freeze())
-}
-
-fn within(piece: Bytes) -> Result<Bytes, TransportError> {
-    if piece.len() > MAX_BODY { Err(TransportError::TooLarge) } else { Ok(piece) }
 }
 
 fn classify(error: reqwest::Error) -> TransportError {

@@ -28,6 +28,7 @@ fn number(key: u32) -> Number {
 struct Stage {
     gatherer: Gatherer<Number, String>,
     sent: Arc<Mutex<Vec<Vec<String>>>>,
+    size: Arc<BatchSize>,
     pause: Arc<Pause>,
     limiter: Limiter,
 }
@@ -50,10 +51,13 @@ impl Stage {
             async move {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let told = keys.into_iter().map(|key| Told::Answered(Ok(key), 0)).collect();
-                Outcome { told, sample: Sample { verdict: Verdict::Ignored, class: 0 } }
+                Outcome { told, sample: Sample { verdict: Verdict::Ignored, class: 0 }, fit: Fit::Unclear }
             }
         };
-        Self { gatherer: Gatherer::start(terms, limiter.clone(), pause.clone(), send), sent, pause, limiter }
+        let size = Arc::new(BatchSize::on_trial(most));
+        size.proven();
+        let gatherer = Gatherer::start(terms, size.clone(), limiter.clone(), pause.clone(), send);
+        Self { gatherer, sent, size, pause, limiter }
     }
 
     fn sizes(&self) -> Vec<usize> {
@@ -103,6 +107,14 @@ async fn who_asks_together_goes_together_and_each_gets_its_own_answer() {
     let begun = Instant::now();
     assert!(stage.answered(number(1)).await);
     assert_eq!(begun.elapsed(), Duration::from_millis(1005));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_has_no_more_rows_than_the_server_takes() {
+    let stage = Stage::new(50, 4);
+    stage.size.note(50, Fit::TooMany);
+    assert!(all((0..60).map(|at| stage.answered(number(at)))).await.into_iter().all(|right| right));
+    assert_eq!(stage.sizes(), [25, 25, 10]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ const DEEPEST_CUT: f64 = 0.5;
 /// K of the growth curve, as a multiple of the pace's: where little is in flight the smallest step is a large
 /// one, and probing is coarser than it is for the pace.
 const RECOVERY: f64 = 1.5;
+/// K after a cut for latency, which nobody was refused for, in seconds.
+const LATENCY_RECOVERY: f64 = 6.0;
 /// The most time one answer can stand for, unless it took longer itself.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,10 @@ pub(super) struct Concurrency {
     /// `None` is slow start.
     curve: Option<Curve>,
     last_cut: Option<Instant>,
+    /// Before the last cut for a refusal.
+    before_cut: f64,
+    /// The last cut was for latency.
+    was_late: bool,
     last_refusal: Option<Instant>,
     last_answer: Instant,
     latency: LatencyWatch,
@@ -75,6 +81,8 @@ impl Concurrency {
             ceiling,
             curve: None,
             last_cut: None,
+            before_cut: 0.0,
+            was_late: false,
             last_refusal: None,
             last_answer: now,
             latency: LatencyWatch::new(),
@@ -133,7 +141,8 @@ impl Concurrency {
         self.unused = 0.0;
         // One more per success is doubling per window: slow start's speed (RFC 9438 §4.10), and a bound.
         let fastest = self.limit + 1.0;
-        let due = self.curve.as_mut().map_or(fastest, |curve| curve.advance(step, RECOVERY * ended.recovery));
+        let recovery = if self.was_late { LATENCY_RECOVERY } else { RECOVERY * ended.recovery };
+        let due = self.curve.as_mut().map_or(fastest, |curve| curve.advance(step, recovery));
         self.limit = due.clamp(self.limit, fastest).min(self.ceiling);
     }
 
@@ -147,7 +156,10 @@ impl Concurrency {
         };
         match self.latency.end(ended.number, class.map(|class| (class, ended.latency())), at) {
             Trend::Steady => {}
-            Trend::Rising(share) => self.fall(ended, self.limit, self.limit * share),
+            Trend::Rising(share) => {
+                self.fall(ended, self.limit, self.limit * share);
+                self.was_late = true;
+            }
             Trend::Moved { limit_before } => self.curve = Some(Curve::recovering(limit_before, self.limit)),
         }
     }
@@ -159,10 +171,18 @@ impl Concurrency {
             return false;
         }
         // One below the level that was refused, not below the limit, which may not have been reached.
+        self.before_cut = self.limit;
         let floor = self.limit * DEEPEST_CUT / AFTER_REFUSAL;
         let refused = (ended.level as f64 - 1.0).clamp(floor, self.limit).max(1.0);
         self.fall(ended, refused, refused * AFTER_REFUSAL);
         true
+    }
+
+    /// The last refusals turned out to be about the rate: what they took from the limit comes back, since it would only
+    /// keep the pace from being used.
+    pub(super) fn acquit(&mut self) {
+        self.limit = self.limit.max(self.before_cut);
+        self.curve = Some(Curve::probing(self.limit));
     }
 
     /// Time passed in which nothing was allowed to start.
@@ -178,6 +198,7 @@ impl Concurrency {
         self.limit = after.max(1.0);
         self.curve = Some(Curve::recovering(refused.max(1.0), after));
         self.last_cut = Some(ended.now);
+        self.was_late = false;
         self.latency.restart(ended.next_number);
     }
 }

@@ -7,10 +7,10 @@
 const RETURN_SPEED: f64 = 3.0;
 
 /// Past this multiple of the refused level the refusal is out of date: growth turns exponential.
-const DISPROVED: f64 = 1.06;
+const DISPROVED: f64 = 1.10;
 
 /// Growth per second once the old level is disproved: threefold in under three seconds.
-const GROWTH_PER_SECOND: f64 = 1.5;
+const GROWTH_PER_SECOND: f64 = 2.5;
 
 /// The window curve of CUBIC (RFC 9438 §4.2), `W(t) = C(t-K)³ + Wmax`: quick up to just below the level that
 /// was refused, slow around it, faster again beyond.
@@ -25,20 +25,26 @@ pub(super) struct Curve {
     depth: f64,
     x: f64,
     disproved_for: f64,
+    growth: f64,
 }
 
 impl Curve {
     /// Starts at `after`, the level a cut left, and aims for `refused`, the level it was cut from.
     pub(super) fn recovering(refused: f64, after: f64) -> Self {
         let depth = ((refused - after) / refused).clamp(0.01, 0.99);
-        Self { refused, depth, x: -1.0, disproved_for: 0.0 }
+        Self { refused, depth, x: -1.0, disproved_for: 0.0, growth: GROWTH_PER_SECOND }
     }
 
     /// Starts at `from` in the exponential part: nothing near this level is known to be refused.
     pub(super) fn probing(from: f64) -> Self {
         let depth = 0.1;
         let x = ((DISPROVED - 1.0) / depth).cbrt();
-        Self { refused: from / DISPROVED, depth, x, disproved_for: 0.0 }
+        Self { refused: from / DISPROVED, depth, x, disproved_for: 0.0, growth: GROWTH_PER_SECOND }
+    }
+
+    /// With the root of its exponential growth, so many times.
+    pub(super) fn slower(self, times: u32) -> Self {
+        Self { growth: self.growth.powf(0.5_f64.powi(times.min(4) as i32)), ..self }
     }
 
     /// Moves on by `seconds` in which the level was in full use, and returns the level due then.
@@ -53,7 +59,7 @@ impl Curve {
         }
         self.disproved_for += (next - end) * recovery;
         self.x = end;
-        self.refused * DISPROVED * GROWTH_PER_SECOND.powf(self.disproved_for)
+        self.refused * DISPROVED * self.growth.powf(self.disproved_for)
     }
 }
 

@@ -14,8 +14,10 @@ mod meter;
 mod pace;
 mod proven;
 mod state;
+mod taken;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

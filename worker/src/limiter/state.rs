@@ -11,13 +11,17 @@ use super::{LimiterConfig, LimiterState, Sample, Verdict};
 /// A hold reaches at most this far ahead: a wrong date in a `Retry-After` must not stop the night.
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 /// K of the growth curves (see `curve`), in seconds: how far apart refusals are. At least this …
-const SHORTEST_RECOVERY: f64 = 4.0;
+const SHORTEST_RECOVERY: f64 = 10.0;
+const SHORTEST_AT_FIRST: f64 = 2.0;
+const SHORTEST_BELOW_USUAL: f64 = 2.0;
 /// … and long enough for this many requests, so that a slow server does not refuse one in ten …
 const REQUESTS_PER_RECOVERY: f64 = 75.0;
+const REQUESTS_BELOW_USUAL: f64 = 20.0;
 /// … and this many times as long as the hold that a refusal brought, so that holds cost about a tenth of the time …
-const RECOVERY_PER_HOLD: f64 = 10.0;
+const RECOVERY_PER_HOLD: f64 = 60.0;
+const PER_HOLD_BELOW_USUAL: f64 = 2.5;
 /// … but at most this.
-const LONGEST_RECOVERY: f64 = 60.0;
+const LONGEST_RECOVERY: f64 = 600.0;
 /// Where requests are spread for want of a measured rate, the limit fills up this much faster than they end.
 const SPREAD: f64 = 1.5;
 /// Latency to reckon with before one has been measured, in seconds.
@@ -68,6 +72,8 @@ pub(super) struct State {
     /// The last request that reached the limit. It vouches for all that were in flight with it: answers come in
     /// bunches, and only the first of a bunch would find the limit still reached.
     last_at_limit: Option<u64>,
+    /// When a refusal last said something new: the ones of its round trip do not.
+    last_refused_after: Option<Instant>,
     concurrency: Concurrency,
     pace: Pace,
     hold: Option<Hold>,
@@ -82,6 +88,7 @@ impl State {
             in_flight: 0,
             started: 0,
             last_at_limit: None,
+            last_refused_after: None,
             concurrency: Concurrency::new(config.initial_concurrency, config.max_concurrency, now),
             pace: Pace::new(config.max_rps, now),
             hold: None,
@@ -106,8 +113,8 @@ impl State {
         if self.in_flight >= self.concurrency.slots() {
             return Turn::AfterAnother;
         }
-        let held_back = self.pace.start(now, waited_for_slot);
         let number = self.started;
+        let held_back = self.pace.start(number, now, waited_for_slot);
         self.started += 1;
         self.in_flight += 1;
         if self.concurrency.is_reached_by(self.in_flight) {
@@ -145,12 +152,12 @@ impl State {
             }
             Verdict::Throttled => {
                 if self.refuse(&ended) {
-                    self.space_refusals(0.0);
+                    self.space_refusals(now, 0.0);
                 }
             }
             Verdict::Overloaded => {
                 if self.overloaded >= OVERLOAD_SHARE && self.concurrency.congested(&ended) {
-                    self.space_refusals(0.0);
+                    self.space_refusals(now, 0.0);
                 }
             }
         }
@@ -160,6 +167,10 @@ impl State {
     /// to blame; one that was not, is: cutting both would leave the wrong one to grow back for nothing.
     /// Returns whether either was cut.
     fn refuse(&mut self, ended: &Ended) -> bool {
+        if self.last_refused_after < Some(ended.started) {
+            self.pace.note_refusal(ended);
+            self.last_refused_after = Some(ended.now);
+        }
         if self.concurrency.refused_at_proven_level(ended) {
             match self.pace.refused(ended) {
                 Refusal::Lowered => return true,
@@ -203,9 +214,11 @@ impl State {
         let Some(hold) = self.hold.take() else { return };
         let held = hold.until.saturating_duration_since(hold.since).as_secs_f64();
         self.concurrency.resume(now);
-        self.pace.resume(now);
+        if self.pace.resume(now, held) {
+            self.concurrency.acquit();
+        }
         self.pace.spread(SPREAD * self.sustained());
-        self.space_refusals(held);
+        self.space_refusals(now, held);
     }
 
     /// What the limit lets through a second, by Little's law.
@@ -214,10 +227,16 @@ impl State {
     }
 
     /// Sets K after a refusal and again after the hold that it brought, in seconds.
-    fn space_refusals(&mut self, held: f64) {
+    fn space_refusals(&mut self, now: Instant, held: f64) {
         let rate = self.pace.learned().unwrap_or_else(|| self.sustained());
-        self.recovery = (held * RECOVERY_PER_HOLD)
-            .max(REQUESTS_PER_RECOVERY / rate)
-            .clamp(SHORTEST_RECOVERY, LONGEST_RECOVERY);
+        let (shortest, per_hold, requests) = match self.pace.is_below_usual(rate, now) {
+            true => (SHORTEST_BELOW_USUAL, PER_HOLD_BELOW_USUAL, REQUESTS_BELOW_USUAL),
+            false if !self.pace.knows_usual() => {
+                (SHORTEST_AT_FIRST, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY)
+            }
+            false => (SHORTEST_RECOVERY, RECOVERY_PER_HOLD, REQUESTS_PER_RECOVERY),
+        };
+        let least = (held * per_hold).max(shortest);
+        self.recovery = least.max(requests / rate).clamp(shortest, LONGEST_RECOVERY);
     }
 }

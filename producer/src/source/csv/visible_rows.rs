@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Longer than any row people write; more means that a quotation mark swallows the rows after it.
+/// Longer than any row people write; more within quotation marks means that one swallows the rows after it.
 const ROW_BYTES_LIMIT: usize = 4 * 1024 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,13 @@ enum State {
 
 /// Why the text has no rows to give, as the message of an [`io::ErrorKind::InvalidData`] error.
 #[derive(Debug, thiserror::Error)]
-#[error("a quotation mark in row {row} is opened and not closed, so the rows after it cannot be told apart")]
-struct OpenQuote {
-    row: u32,
+enum Endless {
+    #[error(
+        "a quotation mark in row {0} is opened and not closed, so the rows after it cannot be told apart"
+    )]
+    Quote(u32),
+    #[error("row {0} has more than {ROW_BYTES_LIMIT} bytes; is it a CSV?")]
+    Row(u32),
 }
 
 /// A reader over `text` with visible blank lines.
@@ -67,11 +71,13 @@ impl<R: Read> VisibleRows<R> {
         for at in 0..length {
             self.translate(self.chunk[at]);
         }
-        let runs_on = self.row_bytes > ROW_BYTES_LIMIT || (self.ended && self.state == State::Quoted);
-        if runs_on {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, OpenQuote { row: self.row }));
-        }
-        Ok(())
+        let runs_on = self.row_bytes > ROW_BYTES_LIMIT;
+        let endless = match self.state {
+            State::Quoted if runs_on || self.ended => Endless::Quote(self.row),
+            _ if runs_on => Endless::Row(self.row),
+            _ => return Ok(()),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidData, endless))
     }
 
     fn translate(&mut self, byte: u8) {
@@ -89,7 +95,7 @@ impl<R: Read> VisibleRows<R> {
                 }
                 self.out.push(b'\n');
                 self.after_return = byte == b'\r';
-                self.row += 1;
+                self.row = self.row.saturating_add(1);
                 self.row_bytes = 0;
                 self.state = State::RowStart;
                 return;
@@ -177,6 +183,9 @@ mod tests {
             .take(1 << 30)
             .read_to_end(&mut Vec::new())
             .unwrap_err();
-        assert!(error.to_string().contains("row 2 "), "{error}");
+        assert!(error.to_string().contains("quotation mark in row 2 "), "{error}");
+        let text = b"a\n".chain(io::repeat(b'x'));
+        let error = VisibleRows::new(text, b',').take(1 << 30).read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("row 2 has more than 4194304 bytes"), "{error}");
     }
 }

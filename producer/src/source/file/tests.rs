@@ -163,9 +163,9 @@ async fn ragged_rows_and_no_rows_are_fine() {
 }
 
 #[tokio::test]
-async fn a_cell_too_long_is_an_error_in_its_cell() {
+async fn a_cell_too_long_is_its_rows_trouble_alone() {
     let kept = read_csv(format!("{HEADER}\n{},0812,d\nn,p,d\n", "1".repeat(40_000))).await.unwrap();
-    assert_eq!(kept.texts(2), ["error too long", "text 0812", "text d"]);
+    assert_eq!(kept.texts(2), ["too long", "text 0812", "text d"]);
     assert_eq!(kept.numbers(), [2, 3]);
 }
 
@@ -182,6 +182,17 @@ async fn what_is_no_table_says_what_to_do() {
         ("a.pdf", b"%PDF-1.7".to_vec(), "download the sheet as CSV or XLSX"),
         ("a.xlsx", zip[..zip.len() / 2].to_vec(), "damaged"),
         ("a.csv", format!("{HEADER}\nn,\"p,d\nn,p,d\n").into_bytes(), "a quotation mark in row 2 is opened"),
+        (
+            "a.csv",
+            format!("{HEADER}\n{}\n", "x".repeat(5_000_000)).into_bytes(),
+            "row 2 has more than 4194304 bytes",
+        ),
+        (
+            "a.csv",
+            format!("{HEADER}\n{}\n", ",".repeat(20_000)).into_bytes(),
+            "row 2 has more than 18278 cells",
+        ),
+        ("a.csv", ",".repeat(20_000).into_bytes(), "row 1 has more than 18278 cells"),
         ("a.csv", b"\n".to_vec(), "row 1 is not the header"),
         ("a.csv", b"a;b;c\n1;2;3\n".to_vec(), "found: a, b, c"),
     ] {
@@ -246,4 +257,75 @@ async fn a_sink_that_fails_ends_the_read() {
     };
     let error = FileSource::new(config).read(&mut kept).await.unwrap_err();
     assert!(matches!(&error, SourceError::Sink(_)) && !error.is_systemic(), "{error}");
+}
+
+/// The smallest workbook there is, with these cells in the rows below its header.
+fn workbook(rows: &str) -> Vec<u8> {
+    const MAIN: &str = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+    const LINKS: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+    const PACKAGE: &str = "http://schemas.openxmlformats.org/package/2006/relationships";
+    let text = |cell: &str, text: &str| format!("<c r=\"{cell}\" t=\"inlineStr\"><is><t>{text}</t></is></c>");
+    let header = [text("A1", "nik"), text("B1", "whatsapp_number"), text("C1", "last_updated_date")].concat();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, part) in [
+        (
+            "_rels/.rels",
+            format!(
+                "<Relationships xmlns=\"{PACKAGE}\"><Relationship Id=\"r1\" Type=\"{LINKS}/officeDocument\" \
+                 Target=\"xl/workbook.xml\"/></Relationships>"
+            ),
+        ),
+        (
+            "xl/workbook.xml",
+            format!(
+                "<workbook xmlns=\"{MAIN}\" xmlns:r=\"{LINKS}\"><sheets><sheet name=\"Sheet1\" sheetId=\"1\" \
+                 r:id=\"r1\"/></sheets></workbook>"
+            ),
+        ),
+        (
+            "xl/_rels/workbook.xml.rels",
+            format!(
+                "<Relationships xmlns=\"{PACKAGE}\"><Relationship Id=\"r1\" Type=\"{LINKS}/worksheet\" \
+                 Target=\"worksheets/sheet1.xml\"/></Relationships>"
+            ),
+        ),
+        (
+            "xl/worksheets/sheet1.xml",
+            format!(
+                "<worksheet xmlns=\"{MAIN}\"><sheetData><row r=\"1\">{header}</row>{rows}</sheetData></worksheet>"
+            ),
+        ),
+    ] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, part.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_workbook_beyond_a_limit_says_which() {
+    let good = "<row r=\"2\"><c r=\"A2\"><v>1</v></c></row>";
+    let kept = read_named("a.xlsx", workbook(good), "Sheet1").await.unwrap();
+    assert_eq!(kept.numbers(), [2], "the workbook itself is fine");
+
+    let long = "1".repeat(40_000);
+    let row = format!("<row r=\"2\"><c r=\"A2\" t=\"str\"><v>{long}</v></c></row>{}", good.replace('2', "3"));
+    let kept = read_named("a.xlsx", workbook(&row), "Sheet1").await.unwrap();
+    assert_eq!((kept.numbers(), kept.texts(2)[0].as_str()), (vec![2, 3], "too long"));
+
+    let bomb =
+        workbook(&format!("<row r=\"2\"><c r=\"A2\" t=\"str\"><v>{}</v></c></row>", "1".repeat(5_000_000)));
+    assert!(bomb.len() < 10_000, "{} bytes", bomb.len());
+    for (rows, expected) in [
+        (bomb, "a cell of it takes more than 4194304 bytes"),
+        (workbook("<row r=\"2\"><c r=\"AAAA2\"><v>1</v></c></row>"), "row 2 has more than 18278 cells"),
+        (
+            workbook(&format!("<row r=\"2\">{}</row>", "<c/>".repeat(20_000))),
+            "row 2 has more than 18278 cells",
+        ),
+        (workbook("<row r=\"4294967295\"><c><v>1</v></c></row>"), "a row beyond 2147483647"),
+    ] {
+        let problem = problem_of("a.xlsx", rows).await;
+        assert!(problem.contains(expected), "{expected}: {problem}");
+    }
 }

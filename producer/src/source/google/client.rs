@@ -1,7 +1,9 @@
 //! Calls to the Sheets API, each with a time-out and with further attempts where they may help.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use google_sheets4::Sheets;
 use google_sheets4::api::{BatchGetValuesResponse, Scope, Spreadsheet};
 use google_sheets4::common::Response;
@@ -21,16 +23,17 @@ use super::super::error::{SourceError, TransientFault};
 use super::GoogleConfig;
 use super::connector::Connector;
 use super::fault::{Fault, Identity, Witness};
+use super::metered::{ANSWER_BYTES, Overflow};
 
 /// Google's own address, as `google-sheets4` has it.
 const GOOGLE: &str = "https://sheets.googleapis.com/";
 
 /// The rows of one range: trailing empty cells and rows are left out, a blank row in the middle is `[]`.
-pub(super) type Values = Vec<Vec<Value>>;
+pub(crate) type Values = Vec<Vec<Value>>;
 
 /// A sheet of the spreadsheet, with its grid's size; most of the grid may be empty.
 #[derive(Clone, Debug)]
-pub(super) struct Tab {
+pub(crate) struct Tab {
     pub title: String,
     pub rows: u32,
     pub columns: u32,
@@ -41,6 +44,7 @@ pub(super) struct SheetsClient {
     hub: Sheets<Connector>,
     authenticator: Authenticator<Connector>,
     identity: Identity,
+    overflow: Overflow,
     request_timeout: Duration,
     retry: RetryPolicy,
     quota_patience: Duration,
@@ -68,7 +72,8 @@ impl SheetsClient {
         let spreadsheet_id = spreadsheet_id(&config.spreadsheet_id)?;
         let key = key(config.credentials.expose_secret())?;
         let identity = Identity { client_email: key.client_email.clone(), spreadsheet_id };
-        let connector = config.egress.connector()?;
+        let overflow = Overflow::default();
+        let connector = config.egress.connector(overflow.clone())?;
 
         let tokens = Client::builder(TokioExecutor::new()).build(connector.clone());
         let tokens = CustomHyperClientBuilder::from(tokens);
@@ -89,6 +94,7 @@ impl SheetsClient {
             hub,
             authenticator,
             identity,
+            overflow,
             request_timeout: config.request_timeout,
             retry: config.retry,
             quota_patience: config.quota_patience,
@@ -114,7 +120,7 @@ impl SheetsClient {
                 .add_scope(Scope::SpreadsheetReadonly)
                 .delegate(&mut witness)
                 .doit();
-            let answer = time::timeout(self.request_timeout, call).await;
+            let answer = time::timeout(self.request_timeout, unharmed(call)).await;
             let tabs = self
                 .outcome(answer, &witness)
                 .and_then(|spreadsheet| tabs(spreadsheet).ok_or(NOT_THE_SERVICE));
@@ -145,7 +151,7 @@ impl SheetsClient {
             for range in ranges {
                 call = call.add_ranges(range);
             }
-            let answer = time::timeout(self.request_timeout, Box::pin(call.doit())).await;
+            let answer = time::timeout(self.request_timeout, unharmed(Box::pin(call.doit()))).await;
             let values = self.outcome(answer, &witness);
             match values.and_then(|values| values_of(values, ranges.len()).ok_or(NOT_THE_SERVICE)) {
                 Ok(values) => return Ok(values),
@@ -157,12 +163,16 @@ impl SheetsClient {
 
     fn outcome<T>(
         &self,
-        answer: Result<google_sheets4::Result<(Response, T)>, time::error::Elapsed>,
+        answer: Result<Option<google_sheets4::Result<(Response, T)>>, time::error::Elapsed>,
         witness: &Witness,
     ) -> Result<T, Fault> {
+        if self.overflow.take() {
+            return Err(Fault::Final(SourceError::AnswerTooLarge { limit: ANSWER_BYTES }));
+        }
         match answer {
-            Ok(Ok((_, answer))) => Ok(answer),
-            Ok(Err(error)) => Err(Fault::of(error, witness, &self.identity)),
+            Ok(Some(Ok((_, answer)))) => Ok(answer),
+            Ok(Some(Err(error))) => Err(Fault::of(error, witness, &self.identity)),
+            Ok(None) => Err(NOT_THE_SERVICE),
             Err(_) => Err(Fault::Transient {
                 cause: TransientFault::TimedOut(self.request_timeout),
                 retry_after: None,
@@ -192,7 +202,7 @@ impl SheetsClient {
                 spent.token_renewed = true;
                 let scopes = [Scope::SpreadsheetReadonly.as_ref()];
                 let renewed = self.authenticator.force_refreshed_token(&scopes);
-                let _ = time::timeout(self.request_timeout, renewed).await;
+                let _ = time::timeout(self.request_timeout, unharmed(renewed)).await;
                 return Ok(());
             }
             Fault::Quota { retry_after } => {
@@ -223,7 +233,12 @@ impl SheetsClient {
 
 const NOT_THE_SERVICE: Fault = Fault::Transient { cause: TransientFault::NotTheService, retry_after: None };
 
-fn tabs(spreadsheet: Spreadsheet) -> Option<Vec<Tab>> {
+/// None: the library panicked, as `yup-oauth2` does where a token is said to last for billions of years.
+async fn unharmed<T>(call: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(call).catch_unwind().await.ok()
+}
+
+pub(crate) fn tabs(spreadsheet: Spreadsheet) -> Option<Vec<Tab>> {
     let properties = spreadsheet.sheets?.into_iter().filter_map(|sheet| sheet.properties);
     let grids = properties.filter_map(|properties| {
         let grid = properties.grid_properties?;
@@ -237,7 +252,7 @@ fn tabs(spreadsheet: Spreadsheet) -> Option<Vec<Tab>> {
 }
 
 /// An answer that does not hold one part for each range would otherwise read as an empty sheet.
-fn values_of(answer: BatchGetValuesResponse, ranges: usize) -> Option<Vec<Values>> {
+pub(crate) fn values_of(answer: BatchGetValuesResponse, ranges: usize) -> Option<Vec<Values>> {
     let parts = answer.value_ranges.unwrap_or_default();
     (parts.len() == ranges).then(|| parts.into_iter().map(|part| part.values.unwrap_or_default()).collect())
 }

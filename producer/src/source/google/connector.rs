@@ -1,4 +1,4 @@
-//! The way to Google: TLS roots and proxies.
+//! The way to Google: TLS roots, proxies, and the limit of an answer.
 
 use std::error::Error;
 use std::fmt;
@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use super::super::error::SourceError;
+use super::metered::{Metered, Overflow};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -42,6 +43,11 @@ pub(super) type Connector = HttpsConnector<Route>;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type TcpOrTls = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Stream = TokioIo<Metered<TokioIo<TcpOrTls>>>;
+
+fn metered(stream: TcpOrTls, overflow: Overflow) -> Stream {
+    TokioIo::new(Metered::new(TokioIo::new(stream), overflow))
+}
 
 /// Connects directly, or through the proxy's tunnel.
 #[derive(Clone)]
@@ -49,6 +55,7 @@ pub(super) struct Route {
     direct: HttpConnector,
     to_proxy: HttpsConnector<HttpConnector>,
     proxies: Arc<Matcher>,
+    overflow: Overflow,
 }
 
 impl Egress {
@@ -56,7 +63,7 @@ impl Egress {
     ///
     /// [`SourceError::Setting`] where `CA_FILE` or `HTTPS_PROXY` cannot be used: better no connection than one
     /// around the proxy.
-    pub(super) fn connector(&self) -> Result<Connector, SourceError> {
+    pub(super) fn connector(&self, overflow: Overflow) -> Result<Connector, SourceError> {
         let tls = self.tls()?;
         let mut direct = HttpConnector::new();
         direct.enforce_http(false);
@@ -67,12 +74,12 @@ impl Egress {
             .https_or_http()
             .enable_http1()
             .wrap_connector(direct.clone());
-        let route = Route { direct, to_proxy, proxies: Arc::new(self.proxies()?) };
+        let route = Route { direct, to_proxy, proxies: Arc::new(self.proxies()?), overflow };
         Ok(HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
+            // Alone: on HTTP/2 what is written while an answer comes would count as another question.
             .enable_http1()
-            .enable_http2()
             .wrap_connector(route))
     }
 
@@ -120,9 +127,9 @@ impl Egress {
 }
 
 impl Service<Uri> for Route {
-    type Response = TcpOrTls;
+    type Response = Stream;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<TcpOrTls, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self.direct.poll_ready(context) {
@@ -133,17 +140,18 @@ impl Service<Uri> for Route {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
+        let overflow = self.overflow.clone();
         match self.proxies.intercept(&to) {
             None => {
                 let connecting = self.direct.call(to);
-                Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
+                Box::pin(async move { Ok(metered(MaybeHttpsStream::Http(connecting.await?), overflow)) })
             }
             Some(proxy) => {
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                Box::pin(async move { Ok(tunnel.call(to).await?) })
+                Box::pin(async move { Ok(metered(tunnel.call(to).await?, overflow)) })
             }
         }
     }

@@ -14,9 +14,12 @@ use yup_oauth2::error::{AuthError, AuthErrorCode, SendError};
 
 use super::super::error::{SourceError, TransientFault, shown};
 
+/// More than any patience for quota: whatever is asked beyond it means giving up all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// What to do about a failed call.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// No further attempt will help.
     Final(SourceError),
     /// The access token is not taken: once, with a new one, it may be.
@@ -31,14 +34,14 @@ pub(super) enum Fault {
 
 /// Names that explanations need.
 #[derive(Clone, Debug)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     pub client_email: String,
     pub spreadsheet_id: String,
 }
 
 /// Sees what `google-sheets4` keeps to itself of a refused request: the status and `Retry-After`.
 #[derive(Debug, Default)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     pub status: Option<u16>,
     pub retry_after: Option<Duration>,
 }
@@ -211,7 +214,9 @@ impl<'a> Body<'a> {
     fn activation_link(&self) -> String {
         let links = self.details.iter().filter_map(|detail| detail.get("links")?.as_array()).flatten();
         let urls = links.filter_map(|link| link.get("url")?.as_str());
-        let mut googles = urls.filter(|url| url.starts_with("https://console."));
+        // It goes to a terminal, and is for a person to follow.
+        let fits = |url: &&str| url.len() <= 300 && url.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut googles = urls.filter(|url| url.starts_with("https://console.")).filter(fits);
         googles
             .next()
             .unwrap_or("https://console.cloud.google.com/apis/library/sheets.googleapis.com")
@@ -221,15 +226,18 @@ impl<'a> Body<'a> {
 
 /// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a moment, which is taken against the answer's own
 /// `Date` so that this machine's clock does not matter.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+///
+/// At most [`LONGEST_WAIT`].
+pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let value = text(http::header::RETRY_AFTER)?;
     if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
     let moment = rfc2822::parse(value).ok()?.timestamp();
     let now = rfc2822::parse(text(http::header::DATE)?).ok()?.timestamp();
-    Some(moment.duration_since(now).try_into().unwrap_or(Duration::ZERO))
+    let wait = Duration::try_from(moment.duration_since(now)).unwrap_or(Duration::ZERO);
+    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -248,6 +256,7 @@ mod tests {
             (vec![at, ("date", "Mon, 23 Nov 2026 17:00:00 GMT")], Some(30)),
             (vec![at, ("date", "Mon, 23 Nov 2026 17:01:00 GMT")], Some(0)),
             (vec![at], None),
+            (vec![("retry-after", "18446744073709551615")], Some(3600)),
             (vec![("retry-after", "soon")], None),
             (vec![], None),
         ] {

@@ -7,6 +7,8 @@ use serde_json::json;
 
 use self::stub::Stub;
 use super::super::kept::Kept;
+use super::client::SheetsClient;
+use super::metered::ANSWER_BYTES;
 use super::*;
 
 fn config(stub: &Stub) -> GoogleConfig {

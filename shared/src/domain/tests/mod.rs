@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Cell, DateOrder, Reading, Reason, RowRules, SourceRow, Warning};
+use super::{CELL_CHARS, Cell, DateOrder, Reading, Reason, RowRules, SourceRow, Warning};
 
 mod dates;
 mod explanations;

@@ -37,6 +37,7 @@ fn cell() -> impl Strategy<Value = Cell> {
         1 => any::<bool>().prop_map(Cell::Boolean),
         1 => any::<String>().prop_map(Cell::Error),
         1 => Just(Cell::Empty),
+        1 => Just(Cell::TooLong),
     ]
 }
 
@@ -87,7 +88,7 @@ fn digits_in(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) | Cell::Error(text) => digits_of(text),
         Cell::Number(number) => digits_of(&number.to_string()),
-        Cell::Empty | Cell::Boolean(_) => String::new(),
+        Cell::Empty | Cell::Boolean(_) | Cell::TooLong => String::new(),
     }
 }
 

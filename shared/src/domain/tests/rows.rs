@@ -68,3 +68,19 @@ fn what_was_found_is_masked() {
         assert_eq!(rejection.found, found);
     }
 }
+
+#[test]
+fn a_cell_that_is_too_long_is_rejected_whatever_column_it_is_in() {
+    assert_eq!(Cell::of_text(String::new()), Cell::Empty);
+    assert!(matches!(Cell::of_text("é".repeat(CELL_CHARS)), Cell::Text(_)));
+    let long = || Cell::of_text("1".repeat(CELL_CHARS + 1));
+    for (row, column) in [
+        (row(long(), text(PHONE), text(DATE)), Column::Nik),
+        (row(text(NIK), long(), text(DATE)), Column::Phone),
+        (row(text(NIK), text(PHONE), long()), Column::Updated),
+    ] {
+        let Reading::Rejected(rejection) = rules().read(&row) else { panic!("{column} is rejected") };
+        assert_eq!((rejection.reason, rejection.column), (Reason::CellTooLong, column));
+        assert_eq!(rejection.found, "", "nothing of it is kept");
+    }
+}

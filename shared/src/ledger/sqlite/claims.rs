@@ -1,5 +1,7 @@
 //! Claims and intents: what a worker must hold before it may touch a Patient.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -11,7 +13,7 @@ use super::{Sql as _, micros, micros_left};
 use crate::data_key::KeyedHash;
 use crate::domain::{Outcome, Reason};
 use crate::ledger::crashes::{is_poison, is_suspect, poison_error};
-use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey, RunKind};
+use crate::ledger::{Claim, ClaimRequest, Claimed, Intent, LedgerError, Order, RowKey, RunId, RunKind};
 
 struct Stored {
     state: String,
@@ -28,10 +30,10 @@ pub(super) fn claim(
     requests: &[ClaimRequest],
     lease: Duration,
 ) -> Result<Vec<Claim>, LedgerError> {
-    let mut counts = Counts::default();
+    let (mut counts, mut runs) = (Counts::default(), Runs::new(db));
     let claims = requests
         .iter()
-        .map(|request| claim_one(db, now, *request, lease, &mut counts))
+        .map(|request| claim_one(db, now, *request, lease, (&mut counts, &mut runs)))
         .collect::<Result<_, _>>()?;
     counts.keep(db)?;
     Ok(claims)
@@ -42,9 +44,10 @@ fn claim_one(
     now: i64,
     request: ClaimRequest,
     lease: Duration,
-    counts: &mut Counts,
+    (counts, runs): (&mut Counts, &mut Runs<'_>),
 ) -> Result<Claim, LedgerError> {
-    let Some(mut row) = find(db, request.key)? else { return Ok(Claim::Stale) };
+    let Some(run) = runs.get(request.key.run)? else { return Ok(Claim::Stale) };
+    let Some(mut row) = find(db, request.key, run)? else { return Ok(Claim::Stale) };
     if request.key.generation != row.claimed.key.generation || request.turn < row.turn {
         return Ok(Claim::Stale);
     }
@@ -100,7 +103,58 @@ fn claim_one(
     Ok(Claim::Ours(Box::new(row.claimed)))
 }
 
-fn find(db: &Connection, key: RowKey) -> Result<Option<Stored>, LedgerError> {
+/// What a run says of all its rows.
+pub(super) struct RunTerms {
+    pub(super) kind: RunKind,
+    pub(super) order: Order,
+    reapply: bool,
+    /// Whether its snapshot is complete, and it was not abandoned.
+    is_workable: bool,
+}
+
+/// The runs of one call's rows, each read once.
+pub(super) struct Runs<'a> {
+    db: &'a Connection,
+    read: HashMap<RunId, Option<RunTerms>>,
+}
+
+impl<'a> Runs<'a> {
+    pub(super) fn new(db: &'a Connection) -> Self {
+        Self { db, read: HashMap::new() }
+    }
+
+    /// None where there is no such run (any more).
+    pub(super) fn get(&mut self, run: RunId) -> Result<Option<&RunTerms>, LedgerError> {
+        let known = match self.read.entry(run) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(run_terms(self.db, run)?),
+        };
+        Ok(known.as_ref())
+    }
+}
+
+fn run_terms(db: &Connection, run: RunId) -> Result<Option<RunTerms>, LedgerError> {
+    let read = |row: &Row<'_>| {
+        Ok(RunTerms {
+            kind: needed(row, "kind")?,
+            order: order(row)?,
+            reapply: row.get("reapply")?,
+            is_workable: row.get("is_workable")?,
+        })
+    };
+    db.prepare_cached(
+        "SELECT run_date, snapshot_order, kind, selection ->> '$.reapply' IS NOT NULL AS reapply,
+                state IN ('open', 'closed') AS is_workable
+         FROM run WHERE run_id = ?",
+    )
+    .and_then(|mut found| found.query_row([run], read).optional())
+    .doing("read a run")
+}
+
+fn find(db: &Connection, key: RowKey, run: &RunTerms) -> Result<Option<Stored>, LedgerError> {
+    if !run.is_workable {
+        return Ok(None);
+    }
     let read = |row: &Row<'_>| {
         let Some(nik) = row.get::<_, Option<KeyedHash>>("nik_hash")? else { return Ok(None) };
         let Some(number) = row.get::<_, Option<KeyedHash>>("number_hash")? else { return Ok(None) };
@@ -109,14 +163,14 @@ fn find(db: &Connection, key: RowKey) -> Result<Option<Stored>, LedgerError> {
             turn: row.get("turn")?,
             sweep_at: row.get("sweep_at")?,
             crashes: row.get("crashes")?,
-            reapply: row.get("reapply")?,
+            reapply: run.reapply,
             claimed: Claimed {
                 key: RowKey { generation: row.get("generation")?, ..key },
                 epoch: row.get("epoch")?,
                 lease: Duration::ZERO,
                 attempts: row.get("attempts")?,
-                kind: needed(row, "kind")?,
-                order: order(row)?,
+                kind: run.kind,
+                order: run.order,
                 sealed: row.get("sealed")?,
                 nik,
                 number,
@@ -126,10 +180,8 @@ fn find(db: &Connection, key: RowKey) -> Result<Option<Stored>, LedgerError> {
         }))
     };
     db.prepare_cached(
-        "SELECT row.state, generation, turn, sweep_at, crashes, epoch, attempts, sealed, nik_hash, number_hash,
-                run_date, snapshot_order, kind, selection ->> '$.reapply' IS NOT NULL AS reapply
-         FROM row JOIN run USING (run_id)
-         WHERE run_id = ? AND sheet_row = ? AND run.state IN ('open', 'closed')",
+        "SELECT state, generation, turn, sweep_at, crashes, epoch, attempts, sealed, nik_hash, number_hash
+         FROM row WHERE run_id = ? AND sheet_row = ?",
     )
     .and_then(|mut found| found.query_row(params![key.run, key.sheet_row], read).optional())
     .map(Option::flatten)
@@ -276,30 +328,4 @@ pub(super) fn record_intents(
         answers.push(stands);
     }
     Ok(answers)
-}
-
-/// What records and burials ask of a row first.
-pub(super) struct RowState {
-    pub(super) state: String,
-    pub(super) generation: u32,
-    pub(super) epoch: i64,
-    pub(super) turn: u32,
-    pub(super) nik: Option<KeyedHash>,
-}
-
-pub(super) fn state_of(db: &Connection, key: RowKey) -> Result<Option<RowState>, LedgerError> {
-    let read = |row: &Row<'_>| {
-        Ok(RowState {
-            state: row.get("state")?,
-            generation: row.get("generation")?,
-            epoch: row.get("epoch")?,
-            turn: row.get("turn")?,
-            nik: row.get("nik_hash")?,
-        })
-    };
-    db.prepare_cached(
-        "SELECT state, generation, epoch, turn, nik_hash FROM row WHERE run_id = ? AND sheet_row = ?",
-    )
-    .and_then(|mut found| found.query_row(params![key.run, key.sheet_row], read).optional())
-    .doing("read a row's state")
 }

@@ -28,6 +28,14 @@ impl Counts {
         self.add(run, "retries", "", retries.into());
     }
 
+    /// A row that has this outcome now, without a reason, and all these warnings.
+    pub(super) fn ended_in(&mut self, run: RunId, outcome: Outcome, warnings: &str) {
+        self.add(run, "outcome", outcome.as_str(), 1);
+        for warning in warnings.split_whitespace() {
+            self.add(run, "warning", warning, 1);
+        }
+    }
+
     /// A row that has its outcome now.
     pub(super) fn ended(&mut self, db: &Connection, key: RowKey) -> Result<(), LedgerError> {
         self.row(db, key, 1)

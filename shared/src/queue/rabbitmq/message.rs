@@ -19,12 +19,24 @@ const PERSISTENT: u8 = 2;
 /// RabbitMQ 4.0.1 a message that is published again with it may be dropped as going in circles.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
+/// The longest body that is decoded, in bytes, a hundred times what ours are; of a longer one no more is kept.
+pub(crate) const LONGEST_BODY: usize = 64 * 1024;
+
+/// The longest value of a header that is taken over: W3C's Trace Context has vendors pass on 512 characters.
+const LONGEST_VALUE: usize = 512;
+
+/// Deaths that are told, the latest ones; a message of ours dies in no more queues than there are.
+const DEATHS: usize = 16;
+
 /// Why a message cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Its content type is not ours, or of another version.
     #[error("its content type is {0:?}, not {CONTENT_TYPE}")]
     ContentType(Option<String>),
+    /// It is longer than any of ours.
+    #[error("its body has {0} bytes, more than {LONGEST_BODY}; no more than those are kept")]
+    TooLong(usize),
     /// Its body is not of the form that its content type names.
     #[error("its body is not a row's message")]
     Body(#[from] serde_json::Error),
@@ -42,17 +54,20 @@ struct Body {
     sealed: String,
 }
 
-pub(super) fn encode(message: &RowMessage) -> Vec<u8> {
+pub(crate) fn encode(message: &RowMessage) -> Vec<u8> {
     let RowKey { run, sheet_row, generation } = message.key;
     let sealed = BASE64.encode(&message.sealed);
     serde_json::to_vec(&Body { run, row: sheet_row, generation, turn: message.turn, sealed })
         .expect("numbers and text can always be written as JSON")
 }
 
-pub(super) fn decode(properties: &BasicProperties, body: &[u8]) -> Result<RowMessage, DecodeError> {
+pub(crate) fn decode(properties: &BasicProperties, body: &[u8]) -> Result<RowMessage, DecodeError> {
     let content_type = properties.content_type().as_ref().map(ShortString::as_str);
     if content_type != Some(CONTENT_TYPE) {
         return Err(DecodeError::ContentType(content_type.map(str::to_owned)));
+    }
+    if body.len() > LONGEST_BODY {
+        return Err(DecodeError::TooLong(body.len()));
     }
     let Body { run, row, generation, turn, sealed } = serde_json::from_slice(body)?;
     let key = RowKey { run, sheet_row: row, generation };
@@ -60,7 +75,7 @@ pub(super) fn decode(properties: &BasicProperties, body: &[u8]) -> Result<RowMes
 }
 
 /// Properties of a message about to be published, and its id, unique per publish.
-pub(super) fn properties(trace: &[(String, String)]) -> (BasicProperties, String) {
+pub(crate) fn properties(trace: &[(String, String)]) -> (BasicProperties, String) {
     let id = Uuid::new_v4().to_string();
     let mut headers = FieldTable::default();
     for (name, value) in trace.iter().filter(|(name, _)| TRACE_HEADERS.contains(&name.as_str())) {
@@ -75,7 +90,7 @@ pub(super) fn properties(trace: &[(String, String)]) -> (BasicProperties, String
 }
 
 /// The trace that a delivery carries.
-pub(super) fn trace(properties: &BasicProperties) -> Vec<(String, String)> {
+pub(crate) fn trace(properties: &BasicProperties) -> Vec<(String, String)> {
     let Some(headers) = properties.headers() else { return Vec::new() };
     TRACE_HEADERS
         .iter()
@@ -84,24 +99,31 @@ pub(super) fn trace(properties: &BasicProperties) -> Vec<(String, String)> {
 }
 
 /// `x-death` in short, the latest first: `rejected in nightly-sync.work.v1, 1 time; …`.
-pub(super) fn deaths(properties: &BasicProperties) -> String {
+pub(crate) fn deaths(properties: &BasicProperties) -> String {
     let entries =
         properties.headers().as_ref().and_then(|headers| headers.inner().get("x-death")?.as_array());
-    let told = entries.map_or(&[][..], |entries| entries.as_slice()).iter().filter_map(|entry| {
-        let entry = entry.as_field_table()?.inner();
-        let count = entry.get("count").and_then(AMQPValue::as_long_long_int).unwrap_or(1);
-        let times = if count == 1 { "time" } else { "times" };
-        Some(format!("{} in {}, {count} {times}", text(entry.get("reason")?)?, text(entry.get("queue")?)?))
-    });
+    let told =
+        entries.map_or(&[][..], |entries| entries.as_slice()).iter().take(DEATHS).filter_map(|entry| {
+            let entry = entry.as_field_table()?.inner();
+            let count = entry.get("count").and_then(AMQPValue::as_long_long_int).unwrap_or(1);
+            let times = if count == 1 { "time" } else { "times" };
+            Some(format!(
+                "{} in {}, {count} {times}",
+                text(entry.get("reason")?)?,
+                text(entry.get("queue")?)?
+            ))
+        });
     told.collect::<Vec<_>>().join("; ")
 }
 
+/// A text; none where it is longer than those that we know.
 fn text(value: &AMQPValue) -> Option<String> {
-    match value {
-        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
-        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
-        _ => None,
-    }
+    let text = match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?,
+        AMQPValue::ShortString(text) => text.as_str(),
+        _ => return None,
+    };
+    (text.len() <= LONGEST_VALUE).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -151,6 +173,15 @@ mod tests {
         ] {
             assert!(decode(&properties, &body).is_err(), "{}", String::from_utf8_lossy(&body));
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_ours_is_neither_decoded_nor_taken_over() {
+        let body = encode(&RowMessage { sealed: vec![0; LONGEST_BODY], ..message() });
+        let error = decode(&properties(&[]).0, &body).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLong(length) if length == body.len()), "{error}");
+        let (long, _) = properties(&[("tracestate".into(), "x".repeat(LONGEST_VALUE + 1))]);
+        assert_eq!(trace(&long), []);
     }
 
     #[test]

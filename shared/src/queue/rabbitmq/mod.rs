@@ -13,7 +13,7 @@ mod hand;
 mod kept;
 mod link;
 pub(crate) mod look;
-mod message;
+pub(crate) mod message;
 mod publisher;
 mod pump;
 mod socket;

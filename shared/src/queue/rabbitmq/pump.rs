@@ -67,6 +67,8 @@ impl Pump {
                 self.desk.arrived(Held { message, turned: false, deaths, trace, acker });
             }
             Err(fault) => {
+                let mut data = data;
+                data.truncate(message::LONGEST_BODY);
                 let stray = Stray {
                     queue: self.queue.clone(),
                     message_id: properties.message_id().as_ref().map(ToString::to_string),

@@ -12,7 +12,7 @@ pub struct Stray {
     pub message_id: Option<String>,
     /// Its content type, if it has one.
     pub content_type: Option<String>,
-    /// Its body, as it came.
+    /// Its body, as it came, but no more than its first 64 KiB.
     pub body: Vec<u8>,
     /// Why it cannot be decoded.
     pub fault: DecodeError,

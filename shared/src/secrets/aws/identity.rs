@@ -22,9 +22,9 @@ const IMDS: &str = "the EC2 metadata service";
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// Access keys, for a while.
-pub(super) struct Identity {
+pub(crate) struct Identity {
     pub(super) id: String,
-    pub(super) secret: SecretString,
+    pub(crate) secret: SecretString,
     pub(super) session: Option<SecretString>,
     until: Option<Timestamp>,
 }
@@ -76,7 +76,11 @@ async fn by_web_identity(terms: &SecretsTerms, region: &str) -> Result<Identity,
         ("WebIdentityToken", token.expose_secret()),
     ];
     let answer = exchange(STS, || Ok(client.post(url.clone()).form(&form))).await?;
-    // The Query protocol answers in XML, with nothing in these elements that XML would escape.
+    by_role(&answer)
+}
+
+/// The Query protocol answers in XML, with nothing in these elements that XML would escape.
+pub(crate) fn by_role(answer: &Answer) -> Result<Identity, ManagerError> {
     let text = answer.body.as_str().unwrap_or_default();
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -139,7 +143,7 @@ fn words(answer: &Answer) -> Result<String, ManagerError> {
     answer.body.as_str().map(str::to_owned).ok_or(ManagerError::Unusable { what: IMDS, problem })
 }
 
-fn keys(what: &'static str, answer: &Answer) -> Result<Identity, ManagerError> {
+pub(crate) fn keys(what: &'static str, answer: &Answer) -> Result<Identity, ManagerError> {
     if !answer.is_success() {
         return Err(refusal(what, answer));
     }

@@ -7,6 +7,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use reqwest::Client;
 use tokio::runtime::Handle;
 
+use crate::body::{self, BodyError};
 use crate::error_chain;
 
 /// The library asks from a thread of its own, and waits there; the client works on our runtime.
@@ -23,7 +24,7 @@ impl Collector {
         Self { client, runtime: Handle::current(), is_away: AtomicBool::new(false) }
     }
 
-    fn note(&self, answer: &Result<Response<Bytes>, reqwest::Error>) {
+    fn note(&self, answer: &Result<Response<Bytes>, BodyError>) {
         let error = match answer {
             Ok(answer) if answer.status().is_success() => {
                 if self.is_away.swap(false, Ordering::Relaxed) {
@@ -49,16 +50,22 @@ impl HttpClient for Collector {
         let client = self.client.clone();
         let posted = self.runtime.spawn(async move { exchange(&client, request).await }).await?;
         // Its URL may hold a token.
-        let posted = posted.map_err(reqwest::Error::without_url);
+        let posted = posted.map_err(|error| match error {
+            BodyError::Broken(error) => BodyError::Broken(error.without_url()),
+            other => other,
+        });
         self.note(&posted);
         Ok(posted?)
     }
 }
 
-async fn exchange(client: &Client, request: Request<Bytes>) -> Result<Response<Bytes>, reqwest::Error> {
+/// The largest answer that is read of a collector, which has little to say.
+const MOST: usize = 1024 * 1024;
+
+async fn exchange(client: &Client, request: Request<Bytes>) -> Result<Response<Bytes>, BodyError> {
     let answer = client.execute(request.try_into()?).await?;
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = answer.status();
-    *response.body_mut() = answer.bytes().await?;
+    *response.body_mut() = body::at_most(answer, MOST).await?;
     Ok(response)
 }

@@ -137,6 +137,34 @@ async fn a_failed_connection_is_told_from_a_lost_answer() {
     }
 }
 
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_final_for_a_question_and_leaves_a_write_in_doubt() {
+    // A second of an ordinary Bundle's size would be made of these.
+    let deep = format!("{{\"resourceType\":\"Bundle\",\"entry\":[{}[]]}}", "[],".repeat(MAX_VALUES));
+    assert!(deep.len() < MAX_BODY);
+    for (answer, limit) in
+        [(Err(TransportError::TooLarge), TooLarge::Bytes), (Ok(reply(200, deep.clone())), TooLarge::Values)]
+    {
+        let script = Script { answers: Arc::new(Mutex::new([answer].into())), ..Script::default() };
+        let failure = script.client().search(&nik()).await.found.unwrap_err();
+        assert!(matches!(failure, Failure::TooLarge(found) if found == limit), "{failure:?}");
+        assert!(!failure.leaves_write_in_doubt());
+    }
+    let failure = Script::of([reply(200, deep)]).client().update(&a_change()).await.unwrap_err();
+    assert!(failure.leaves_write_in_doubt(), "{failure:?}");
+    assert!(everything_said(&failure).contains("more than 500000 values"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn an_answer_nested_too_deeply_cannot_be_read() {
+    let deep =
+        format!("{{\"resourceType\":\"Bundle\",\"entry\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    let failure = Script::of([reply(200, deep.clone())]).client().search(&nik()).await.found.unwrap_err();
+    assert!(matches!(failure, Failure::Transient { kind: Transient::Broken, .. }), "{failure:?}");
+    let failure = Script::of([reply(422, deep)]).client().search(&nik()).await.found.unwrap_err();
+    assert!(matches!(failure, Failure::Rejected { status: 422, .. }), "{failure:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transport_that_never_answers_is_bounded() {
     let silent = Transport::new(tower::service_fn(|_| std::future::pending()));

@@ -157,3 +157,43 @@ async fn one_connection_carries_request_after_request() {
     assert!(update.starts_with("PUT /fhir/Patient/p1 HTTP/1.1\r\n"), "{update}");
     assert!(update.ends_with(std::str::from_utf8(&change.body).unwrap()), "{update}");
 }
+
+/// What the client makes of this body, sent in pieces until the client has had enough; and how many bytes it took.
+async fn of_endless(head: &'static str, piece: Vec<u8>, pieces: usize) -> (Failure, usize) {
+    let (sent, was_sent) = tokio::sync::oneshot::channel();
+    let address = server(move |mut stream| async move {
+        request(&mut stream).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut taken = 0;
+        while taken < pieces && stream.write_all(&piece).await.is_ok() {
+            taken += 1;
+        }
+        let _ = sent.send(taken * piece.len());
+    })
+    .await;
+    let failure = client(address, LONG).search(&nik()).await.found.unwrap_err();
+    (failure, was_sent.await.unwrap())
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off_while_it_comes() {
+    for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n"] {
+        let (failure, taken) = of_endless(head, vec![b' '; 64 * 1024], 16 * 1024).await;
+        assert!(matches!(failure, Failure::TooLarge(TooLarge::Bytes)), "{failure:?}");
+        // What the sockets hold comes on top.
+        assert!(taken < 4 * MAX_BODY, "{taken} bytes of a gigabyte were taken");
+    }
+}
+
+#[tokio::test]
+async fn a_small_answer_that_decompresses_to_a_large_one_is_cut_off_too() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let piece = vec![b' '; 1024 * 1024];
+    for _ in 0..64 {
+        std::io::Write::write_all(&mut bomb, &piece).unwrap();
+    }
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 100_000, "{} bytes", bomb.len());
+    let (failure, _) = of_endless("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", bomb, 1).await;
+    assert!(matches!(failure, Failure::TooLarge(TooLarge::Bytes)), "{failure:?}");
+}

@@ -1,7 +1,5 @@
-//! The limiter in virtual time: what a permit promises, and what becomes of a server's capacity.
+//! What a permit promises, and what a rate is estimated from. What becomes of a server's capacity is tried in the
+//! integration tests, on a server in virtual time.
 
-mod capacity;
-mod latency;
-mod night;
 mod permits;
-mod server;
+mod taken;

@@ -42,6 +42,35 @@ async fn what_passes_is_tried_again() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_large_is_cut_off_and_says_what_to_do() {
+    let stub = Stub::start(cells(2)).await;
+    let large = format!("{{\"valueRanges\":[{{\"values\":[[\"{}\"]]}}]}}", "x".repeat(ANSWER_BYTES));
+    stub.sheet().answers.extend([None, answer(200, large.clone())]);
+    let error = error_of(config(&stub)).await;
+    assert!(matches!(error, SourceError::AnswerTooLarge { .. }) && error.is_systemic(), "{error}");
+    assert!(error.to_string().contains("SHEET_RANGE"), "{error}");
+    assert_eq!(stub.sheet().calls.len(), 2, "it is not asked for again");
+
+    // Every answer has the whole limit.
+    let stub = Stub::start(cells(2)).await;
+    let half = || answer(200, format!("{{\"sheets\":[],\"x\":\"{}\"}}", "x".repeat(ANSWER_BYTES * 2 / 3)));
+    stub.sheet().answers.extend([half(), half()]);
+    let mut client = SheetsClient::connect(&config(&stub)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.tabs().await.unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_a_library_panics_at_is_one_failed_attempt() {
+    let stub = Stub::start(cells(2)).await;
+    let absurd = format!("{{\"access_token\":\"a\",\"token_type\":\"Bearer\",\"expires_in\":{}}}", i64::MAX);
+    stub.sheet().token_answers.push_back(answer(200, absurd));
+    assert_eq!(read(config(&stub)).await.unwrap().1.rows_read, 2);
+    assert_eq!(stub.sheet().tokens, 2);
+}
+
+#[tokio::test]
 async fn what_a_token_endpoint_stumbles_over_passes_too() {
     let stub = Stub::start(cells(2)).await;
     let stumbles = [answer(500, "<html>"), answer(503, "{\"error\":\"temporarily_unavailable\"}")];
