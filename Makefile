@@ -3,8 +3,8 @@
 # The version before this one, which shares tables and queues with it: the newest commit that was deployed.
 EARLIER = b5378f1
 
-.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz \
-  nights images compose-secrets compose-demo earlier bench bench-micro
+.PHONY: demo demo-cluster test test-all test-upgrade lint fmt bins others services browser watching pictures install checks fuzz nights \
+  chaos images compose-secrets compose-demo earlier bench bench-micro
 
 # A whole night of 20,000 rows against simulators, in one process.
 demo:
@@ -42,6 +42,9 @@ test: bins others services browser watching
 test-all: bins others services browser watching earlier
 	cargo test --workspace --locked -- --include-ignored
 
+# The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
+# of tokio would be chosen, and every dependency checked a second time.
+CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
 # Many more simulated nights, of other seeds: `make nights SEEDS=1000000 FROM=5000000`. A plan that breaks a promise is
 # printed; what to do with it is in ARCHITECTURE.md.
 SEEDS ?= 100000
@@ -49,9 +52,6 @@ FROM ?= 1500
 nights:
 	cargo run --release --locked -p tests --bin simulated-nights -- --seeds $(SEEDS) --from $(FROM)
 
-# The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
-# of tokio would be chosen, and every dependency checked a second time.
-CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
 lint: checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -89,6 +89,11 @@ browser:
 # Prometheus, and what checks the alert rules.
 watching:
 	scripts/install-prometheus
+
+# Every fault, again and again, on processes that really die, a real RabbitMQ and a real Postgres; then a table. See its --help.
+CHAOS = --repeats 20
+chaos: bins services
+	target/debug/chaos $(CHAOS)
 
 # Hostile input for everything that reads what others wrote: so many inputs for each target of fuzz/.
 RUNS = 10000000

@@ -12,13 +12,15 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::rc::Rc;
 
 use clap::{Parser, Subcommand};
 use shared::clock::Clock;
+use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use page::Frame;
-use plan::SCENARIOS;
+use plan::{SCENARIOS, Scenario, System};
 use processes::{Machine, cpu_of, machine_cpu, own_cpu};
 use summary::Trial;
 use trial::Services;
@@ -88,47 +90,63 @@ async fn main() -> ExitCode {
 }
 
 async fn bench(cli: &Cli) -> std::io::Result<String> {
-    let chosen: Vec<_> = SCENARIOS.iter().filter(|scenario| scenario.name().contains(&cli.only)).collect();
-    let services = Services::start().await;
+    let chosen: Vec<_> =
+        SCENARIOS.into_iter().filter(|scenario| scenario.name().contains(&cli.only)).collect();
+    let services = Rc::new(Services::start().await);
     let (began, began_at) = (Instant::now(), Clock::system().now());
     let ours = || own_cpu() + cpu_of(&services.roots());
     let (machine_before, ours_before) = (machine_cpu(), ours());
-    let mut trials = Vec::new();
+    let default = if cli.is_whole() { "docs/benchmarks" } else { "target/bench" };
+    let into = cli.into.clone().unwrap_or_else(|| repository().join(default));
+    let (mut trials, mut page) = (Vec::new(), String::new());
     for round in 1..=cli.rounds {
         for scenario in &chosen {
             let systems = scenario.systems();
             for place in 0..systems.len() {
                 // Each is first as often as the others.
-                let system = systems[(place + round) % systems.len()];
-                let measured = trial::run(system, scenario, scenario.rows(cli.rows), &services).await;
-                eprintln!(
-                    "round {round}, {}, {}: {:.0} rows/s, {:.3} CPU s per 1,000 rows, {:.0} MB, lost {}",
-                    scenario.name(),
-                    system.name(),
-                    summary::rate(&measured),
-                    measured.cpu / measured.rows as f64 * 1e3,
-                    measured.peak as f64 / 1e6,
-                    measured.lost
+                trials.extend(
+                    tried(round, *scenario, systems[(place + round) % systems.len()], cli, &services).await,
                 );
-                trials.push(Trial { round, scenario: **scenario, system, measured });
             }
         }
+        let (machine, seconds) = (Machine::this(), began.elapsed().as_secs_f64());
+        let others = (machine_cpu() - machine_before) - (ours() - ours_before);
+        let frame = Frame {
+            others: (others / (seconds * machine.cores as f64)).max(0.0),
+            machine,
+            began: began_at,
+            minutes: seconds / 60.0,
+            rounds: round,
+            commit: commit(),
+        };
+        // After each round: what was measured stays, whatever becomes of the next.
+        page = page::write(&into, &frame, &trials)?;
     }
-    let machine = Machine::this();
-    let seconds = began.elapsed().as_secs_f64();
-    let others = (machine_cpu() - machine_before) - (ours() - ours_before);
-    let frame = Frame {
-        others: (others / (seconds * machine.cores as f64)).max(0.0),
-        machine,
-        began: began_at,
-        minutes: seconds / 60.0,
-        rounds: cli.rounds,
-        commit: commit(),
-    };
-    let default = if cli.is_whole() { "docs/benchmarks" } else { "target/bench" };
-    let into = cli.into.clone().unwrap_or_else(|| repository().join(default));
     eprintln!("\nwritten into {}", into.display());
-    page::write(&into, &frame, &trials)
+    Ok(page)
+}
+
+/// One trial, told as it ends. One that cannot be made is passed over: it said why.
+async fn tried(
+    round: usize,
+    scenario: Scenario,
+    system: System,
+    cli: &Cli,
+    services: &Rc<Services>,
+) -> Option<Trial> {
+    let (rows, services) = (scenario.rows(cli.rows), services.clone());
+    let trial = async move { trial::run(system, &scenario, rows, &services).await };
+    let measured = LocalSet::new().run_until(async { tokio::task::spawn_local(trial).await }).await.ok()?;
+    eprintln!(
+        "round {round}, {}, {}: {:.0} rows/s, {:.3} CPU s per 1,000 rows, {:.0} MB, lost {}",
+        scenario.name(),
+        system.name(),
+        summary::rate(&measured),
+        measured.cpu / measured.rows as f64 * 1e3,
+        measured.peak as f64 / 1e6,
+        measured.lost
+    );
+    Some(Trial { round, scenario, system, measured })
 }
 
 fn repository() -> &'static Path {

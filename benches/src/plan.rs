@@ -73,13 +73,13 @@ pub(crate) const HIDDEN: Scenario = hidden(false, 15);
 pub(crate) const SCENARIOS: [Scenario; 9] = [
     AT_ONCE,
     FIFTY,
-    bounded(150.0, false, 15),
+    bounded(150.0, false, 10),
     bounded(0.0, true, 100),
     FIFTY_BATCHES,
-    bounded(150.0, true, 100),
+    bounded(150.0, true, 50),
     UNTUNED,
     HIDDEN,
-    hidden(true, 100),
+    hidden(true, 50),
 ];
 
 impl Scenario {

@@ -1,5 +1,7 @@
 //! One system on one server, from a fresh world to its figures.
 
+use std::time::Duration;
+
 use simulators::{DemoNight, NightOptions, Second, StatsSnapshot};
 use tests::night::until;
 use tests::process::{API_KEY, Cluster, DATE, Running, Sign, Site};
@@ -63,9 +65,9 @@ pub(crate) async fn run(system: System, scenario: &Scenario, rows: usize, servic
     let night = DemoNight::build(DemoNight::SEED, DATE, &NightOptions::all_need_write(rows));
     let night = night.expect("a night that only writes can be mixed");
     let (ran, stats) = match system {
-        System::Raw => on_raw(&night, scenario).await,
-        System::Standalone => on_standalone(&night, scenario).await,
-        System::Cluster => on_cluster(&night, scenario, services).await,
+        System::Raw => on_raw(&night, scenario, rows).await,
+        System::Standalone => on_standalone(&night, scenario, rows).await,
+        System::Cluster => on_cluster(&night, scenario, rows, services).await,
     };
     Measured {
         rows,
@@ -95,28 +97,33 @@ fn used(seconds: &[Second]) -> Option<f64> {
     Some(let_in as f64 / (CAPACITY * within.len() as f64))
 }
 
-async fn on_raw(night: &DemoNight, scenario: &Scenario) -> (Ran, StatsSnapshot) {
+async fn on_raw(night: &DemoNight, scenario: &Scenario, rows: usize) -> (Ran, StatsSnapshot) {
     let site = Site::of(night).await;
     site.simulators.set_faults(scenario.faults());
-    let rows = site.file("rows", "");
-    raw::write_rows(night, &rows).expect("a temporary file can be written");
+    let list = site.file("rows", "");
+    raw::write_rows(night, &list).expect("a temporary file can be written");
     let server = site.simulators.fhir_url().trim_start_matches("http://").to_owned();
     let mut command = Command::new(std::env::current_exe().expect("a running program has a path"));
     command.args(["raw", "--api-key", API_KEY, "--in-flight", &IN_FLIGHT.to_string(), "--server", &server]);
-    command.arg("--rows").arg(rows).env_clear();
-    let ran = to_its_end(Instant::now(), site.spawn(command)).await;
+    command.arg("--rows").arg(list).env_clear();
+    let ran = to_its_end(Instant::now(), rows, site.spawn(command)).await;
     (ran, site.simulators.snapshot())
 }
 
-async fn on_standalone(night: &DemoNight, scenario: &Scenario) -> (Ran, StatsSnapshot) {
+async fn on_standalone(night: &DemoNight, scenario: &Scenario, rows: usize) -> (Ran, StatsSnapshot) {
     let mut site = Site::of(night).await;
     site.simulators.set_faults(scenario.faults());
     set(&mut site, scenario, 1);
-    let ran = to_its_end(Instant::now(), site.start_night()).await;
+    let ran = to_its_end(Instant::now(), rows, site.start_night()).await;
     (ran, site.simulators.snapshot())
 }
 
-async fn on_cluster(night: &DemoNight, scenario: &Scenario, services: &Services) -> (Ran, StatsSnapshot) {
+async fn on_cluster(
+    night: &DemoNight,
+    scenario: &Scenario,
+    rows: usize,
+    services: &Services,
+) -> (Ran, StatsSnapshot) {
     let place = services.postgres.place().await;
     services.broker.management().make_vhost(&place.name);
     let broker = services.broker.url(&place.name);
@@ -128,7 +135,7 @@ async fn on_cluster(night: &DemoNight, scenario: &Scenario, services: &Services)
     let workers = cluster.workers(WORKERS);
     let watched: Vec<_> = workers.iter().map(|worker| tokio::spawn(watch(worker.id()))).collect();
     until("the workers to be there", || cluster.consumers(), |there| *there == WORKERS as u64).await;
-    let mut ran = to_its_end(Instant::now(), cluster.start_produced_night()).await;
+    let mut ran = to_its_end(Instant::now(), rows, cluster.start_produced_night()).await;
     for (worker, watched) in workers.into_iter().zip(watched) {
         worker.signal(Sign::Terminate);
         let (cost, _) = watched.await.expect("a look at a process does not panic");
@@ -153,13 +160,19 @@ fn set(site: &mut Site, scenario: &Scenario, processes: usize) {
     }
 }
 
-/// What ended badly is shown, and ends the bench.
-async fn to_its_end(began: Instant, running: Running) -> Ran {
-    let (cost, ended) = watch(running.id()).await;
-    // 3: with dead letters, which are counted as lost.
+/// What ended badly, or not at all, is told of; its rows count as lost.
+async fn to_its_end(began: Instant, rows: usize, running: Running) -> Ran {
+    let patience =
+        Duration::from_secs(120) + Duration::from_millis(10) * u32::try_from(rows).unwrap_or(u32::MAX);
+    let Ok((cost, ended)) = tokio::time::timeout(patience, watch(running.id())).await else {
+        eprintln!("still running after {patience:?}; it is killed:\n{}", running.stderr());
+        running.kill().await;
+        return Ran { seconds: began.elapsed().as_secs_f64(), cost: Cost::default() };
+    };
     let finished = running.end().await;
-    if finished.status != Some(3) {
-        finished.expect(0);
+    // 3: with dead letters.
+    if !matches!(finished.status, Some(0 | 3)) {
+        eprintln!("it ended with status {:?}:\n{}", finished.status, finished.stderr);
     }
     Ran { seconds: (ended - began).as_secs_f64(), cost }
 }

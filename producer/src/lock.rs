@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::domain::RunDate;
 use shared::error_chain;
 use shared::ledger::{Fence, Ledger, LedgerError, LockAttempt, Notice};
+use shared::testing::{hurried, hurried_to};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,10 @@ pub struct LockTerms {
 
 impl Default for LockTerms {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(15), renew: Duration::from_secs(5) }
+        Self {
+            lease: hurried_to(Duration::from_secs(4), Duration::from_secs(15)),
+            renew: hurried(Duration::from_secs(5)),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use shared::rekey::RekeyError;
 use shared::report::Report;
 use shared::status::Status;
 use shared::steward::StewardTerms;
+use shared::testing::Failpoint;
 use shared::traces;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -201,6 +202,7 @@ impl Producer {
             hashes: self.backing.keys.hashes_under(),
         };
         let run = self.backing.ledger.open_run(fence, new).await?;
+        Failpoint::RunOpened.pass();
         let detail = serde_json::json!({ "run_id": run.id, "run_date": run.date, "kind": run.kind.as_str(),
             "selection": run.selection });
         let act = if order.selection.reapply { "reapply" } else { "start" };
@@ -263,6 +265,7 @@ impl Producer {
         let detail = serde_json::json!({ "niks": replay.niks.iter().map(KeyedHash::as_str).collect::<Vec<_>>(),
             "from": replay.from, "to": replay.to, "reason": replay.reason.map(|reason| reason.as_str()) });
         let rows = self.backing.ledger.replay(replay).await?;
+        Failpoint::Replayed.pass();
         let mut runs: Vec<RunId> = rows.iter().map(|row| row.run).collect();
         runs.sort_unstable();
         runs.dedup();

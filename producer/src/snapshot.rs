@@ -8,6 +8,7 @@ use shared::data_key::DataKeys;
 use shared::domain::{Reading, RowRules, SourceRow};
 use shared::ledger::{Fence, Ledger, LedgerError, RowKey, Run, SeedRow, Seeded, Snapshot};
 use shared::payload::Payload;
+use shared::testing::Failpoint;
 
 use crate::source::{RowSink, RowSource, SinkError, SourceError};
 
@@ -44,6 +45,7 @@ pub async fn take(
     }
     let snapshot = Snapshot { rows_read: summary.rows_read, changed_while_read: summary.changed_while_read };
     ledger.complete_snapshot(fence, run.id, snapshot).await?;
+    Failpoint::SnapshotComplete.pass();
     Ok(())
 }
 
@@ -60,6 +62,7 @@ impl RowSink for Sink<'_> {
     async fn replace(&mut self, range: RangeInclusive<u32>, rows: Vec<SourceRow>) -> Result<(), SinkError> {
         let rows = rows.iter().filter_map(|row| self.selected(row)).collect();
         self.ledger.seed(self.fence, self.run.id, Seeded { range, rows }).await?;
+        Failpoint::Seeded.pass();
         Ok(())
     }
 }

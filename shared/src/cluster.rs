@@ -17,6 +17,7 @@ use crate::queue::Queues;
 use crate::queue::rabbitmq::{KeptStrays, QueueTerms, RabbitMqConfig, RabbitMqQueue, TlsTerms};
 use crate::secrets::{LiveSecret, SecretError};
 use crate::settings::{BadSettings, Settings};
+use crate::testing::hurried;
 
 /// Before a ledger that was not there is asked again.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -97,7 +98,7 @@ impl Cluster {
                 return Err(error);
             }
             outage.failed(&error);
-            tokio::time::sleep(RECONNECT).await;
+            tokio::time::sleep(hurried(RECONNECT)).await;
         }
     }
 

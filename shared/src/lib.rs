@@ -35,6 +35,7 @@ pub mod spreadsheet;
 pub mod status;
 pub mod steward;
 pub mod telemetry;
+pub mod testing;
 pub mod traces;
 pub mod webhook;
 

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use crate::no_core_dump;
 use crate::status::Status;
+use crate::testing;
 
 /// Runs a program to its exit status, with what has to be there once in a process.
 pub fn run(work: impl Future<Output = Status>) -> ExitCode {
     if let Err(error) = no_core_dump::apply() {
         eprintln!("warning: core dumps cannot be switched off: {error}");
     }
+    let _armed = testing::arm();
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match tokio::runtime::Runtime::new() {

@@ -14,6 +14,7 @@ use crate::error_chain;
 use crate::ledger::{Closing, DueTerms, Ledger, LedgerError, Run, RunId, RunKind, RunState};
 use crate::queue::{Queue, QueueError};
 use crate::report::Report;
+use crate::testing::{Failpoint, hurried, hurried_to};
 use crate::traces;
 
 mod samples;
@@ -37,10 +38,10 @@ impl Default for StewardTerms {
     fn default() -> Self {
         Self {
             every: Duration::from_millis(250),
-            lease: Duration::from_secs(15),
+            lease: hurried_to(Duration::from_secs(3), Duration::from_secs(15)),
             window: 1_000,
-            retake_after: Duration::from_secs(60),
-            stale_after: Duration::from_secs(60),
+            retake_after: hurried(Duration::from_secs(60)),
+            stale_after: hurried(Duration::from_secs(60)),
         }
     }
 }
@@ -216,8 +217,10 @@ impl Steward {
             report: serde_json::to_value(&report).expect("a report is plain data"),
             notice: (run.kind == RunKind::Night).then(|| report.notice()),
         };
+        Failpoint::Settled.pass();
         let is_ours = self.ledger.close_run(run.id, &closing).await?;
         if is_ours {
+            Failpoint::Closed.pass();
             traces::closed(&closed);
         }
         Ok(is_ours)
@@ -269,8 +272,11 @@ impl Steward {
         let due = self.ledger.take_due(terms).await?;
         let taken = due.len();
         if taken > 0 {
+            Failpoint::Taken.pass();
             let confirmed = self.queue.publish(due).await?;
+            Failpoint::Confirmed.pass();
             self.ledger.note_published(&confirmed, self.terms.stale_after).await?;
+            Failpoint::NotedPublished.pass();
         }
         Ok(taken)
     }

@@ -1,6 +1,7 @@
 //! The one integration-test binary: every suite is a module of it.
 
 mod browser;
+mod chaos;
 mod cluster;
 mod compose;
 mod conformance;

@@ -1,6 +1,8 @@
 //! What the integration tests are made of; the tests themselves are in the one binary `integration`.
 
 pub mod browser;
+#[cfg(feature = "failpoints")]
+pub mod chaos;
 #[cfg(feature = "otlp")]
 pub mod collector;
 pub mod conformance;

@@ -8,6 +8,7 @@ use shared::backing::Backing;
 use shared::caller;
 use shared::retry::RetryPolicy;
 use shared::settings::Settings;
+use shared::testing::{hurried, hurried_to};
 
 use crate::batches::{BatchTerms, Batches};
 use crate::breaker::BreakerTerms;
@@ -52,9 +53,9 @@ impl Default for Tuning {
             breaker: BreakerTerms::default(),
             pause: PauseTerms::default(),
             gather: GatherTerms::default(),
-            first_retry: Duration::from_millis(500),
-            longest_retry: Duration::from_secs(300),
-            lease_margin: Duration::from_secs(15),
+            first_retry: hurried(Duration::from_millis(500)),
+            longest_retry: hurried(Duration::from_secs(300)),
+            lease_margin: hurried_to(Duration::from_secs(4), Duration::from_secs(15)),
             seed: None,
         }
     }

@@ -15,6 +15,7 @@ use shared::settings::Settings;
 use shared::signals::{DRAIN, Signals};
 use shared::status::{Status, fail, refuse};
 use shared::steward::{Scope, Steward, StewardTerms};
+use shared::testing::hurried_to;
 use shared::webhook::{Notifier, Webhook};
 use shared::{caller, telemetry};
 use tokio_util::sync::CancellationToken;
@@ -93,7 +94,10 @@ async fn run() -> Status {
         let duties = CancellationToken::new();
         let holder = caller::holder(&clock);
         // Others may be at it too, all day long: less eager than a producer with a night of its own.
-        let terms = StewardTerms { every: Duration::from_secs(1), ..StewardTerms::default() };
+        let terms = StewardTerms {
+            every: hurried_to(Duration::from_millis(500), Duration::from_secs(1)),
+            ..StewardTerms::default()
+        };
         let steward = |kind: RunKind| {
             let (ledger, queue) = (backing.ledger.clone(), backing.queues.of(kind).clone());
             let scope = Scope::Job { job: settings.job.clone(), kind };

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shared::ledger::{Gate, GateKind, ShutGate};
+use shared::testing::{hurried, hurried_to};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -54,7 +55,11 @@ pub struct PauseTerms {
 
 impl Default for PauseTerms {
     fn default() -> Self {
-        Self { first: Duration::from_secs(1), most: Duration::from_secs(60), look: Duration::from_secs(1) }
+        Self {
+            first: hurried(Duration::from_secs(1)),
+            most: hurried(Duration::from_secs(60)),
+            look: hurried_to(Duration::from_millis(300), Duration::from_secs(1)),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use shared::ledger::{
 use shared::payload::Payload;
 use shared::queue::{Delivery, Settle};
 use shared::retry::RetryPolicy;
+use shared::testing::Failpoint;
 use shared::traces;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -94,6 +95,7 @@ impl Rows {
                 // It comes again, and the ledger knows what is done.
                 tracing::debug!(error = error_chain(&error), "a delivery could not be settled");
             }
+            Failpoint::Settle.pass();
         };
         work.instrument(span).await;
     }
@@ -122,6 +124,7 @@ impl Rows {
     }
 
     async fn carry_out(&self, message: &RowMessage, claimed: &Claimed, asked_at: Instant) -> Settle {
+        Failpoint::Claimed.pass();
         self.busy_with.note(claimed.key.run);
         let lease_ends = asked_at + claimed.lease;
         // Counted from before the claim was asked for, so that ours ends no later than the ledger's.
@@ -169,7 +172,12 @@ impl Rows {
             took: asked_at.elapsed(),
             exchanges: std::mem::take(&mut work.account.exchanges),
         };
-        match self.record(record, lease_ends).await {
+        let recorded = self.record(record, lease_ends).await;
+        match &settlement {
+            Settlement::Failed { .. } => Failpoint::Failed.pass(),
+            _ => Failpoint::Recorded.pass(),
+        }
+        match recorded {
             Ok(Recorded::Yes { turn }) => match settlement {
                 Settlement::Done { .. } | Settlement::Returned => Settle::Done,
                 Settlement::Retry { after, .. } => Settle::RetryAfter(after, turn),
@@ -346,6 +354,7 @@ impl Rows {
         let ours = self.batches.intents.ask(intent).await;
         let ours = ours.map_err(|failed| Stop::Later(LEDGER_PAUSE, failed.to_string()))?;
         work.intended |= ours;
+        Failpoint::Intended.pass();
         Ok(ours)
     }
 
@@ -355,7 +364,10 @@ impl Rows {
         let written = self.server.update(&mut work.account, change, alone, &wrote).await;
         work.wrote |= wrote.into_inner();
         match written {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                Failpoint::Written.pass();
+                Ok(())
+            }
             Err(Stop::Refused(failure))
                 if self.server.client.writes_by_patch() && failure.may_be_failed_test() =>
             {

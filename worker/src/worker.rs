@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::error_chain;
 use shared::ledger::{Burial, Ledger};
 use shared::queue::{Channel, Deliveries, Delivery, Queue, Queues, Settle};
+use shared::testing::Failpoint;
 use shared::traces;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -218,6 +219,7 @@ async fn next(deliveries: &mut Option<Box<dyn Deliveries>>) -> Option<Delivery> 
 async fn bury_one(rows: &Rows, delivery: Delivery) {
     let key = delivery.message.key;
     let buried = rows.batches.burials.ask(Burial { key, deaths: delivery.deaths.clone() }).await;
+    Failpoint::Buried.pass();
     let how = match buried {
         Ok(()) => Settle::Done,
         // Dropped instead of settled it would come back at once, and meet the same ledger.

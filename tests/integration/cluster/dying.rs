@@ -1,9 +1,10 @@
 //! A worker killed at each point of a dead letter's way: `failed` in the ledger, reject, dead letter in the ledger,
 //! acknowledge. The points are aimed at from outside: the network lets nothing through, or a lock holds the ledger.
 
+use shared::testing::Failpoint;
 use simulators::{FaultPlan, Latency, Operation, PatientFault};
 use tests::night::until;
-use tests::process::{Cluster, Network, check_report, mixed};
+use tests::process::{Cluster, DATE, Network, check_report, mixed};
 use tests::services::{Flow, connect};
 use tokio_postgres::Client;
 
@@ -117,6 +118,29 @@ async fn dies(seed: u64, point: Point) {
     assert_eq!(letters(&cluster, &["--nik", hash.as_str()]).await.len(), 1);
     assert_eq!(dead().await, 1);
     cluster.check(&night).await;
+}
+
+/// Acknowledged any earlier they would be gone, and their rows would wait for a lease to end and for the sweep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_had_in_hand_that_died_before_its_record_is_with_the_broker() {
+    let night = mixed(107, 60);
+    let mut cluster = Cluster::of(&night).await;
+    cluster.produce(&["--date", DATE, "--detach"]).await.expect(0);
+    cluster.set("FAILPOINTS", format!("{}=return", Failpoint::Written.as_str()));
+    let mut worker = cluster.worker();
+    let mut ended = || {
+        let ended = worker.exited();
+        async move { ended }
+    };
+    until("its death", &mut ended, Option::is_some).await;
+    let open = cluster.count("SELECT count(*) FROM row WHERE state <> 'done'").await;
+    assert!(open > 20, "{open} rows are open");
+    // The broker needs a moment to see that the connection is gone.
+    let there = async || {
+        let [nights, _] = cluster.depths().await;
+        i64::try_from(nights.ready + nights.waiting + nights.dead).expect("a count")
+    };
+    until("a message of each row that is open", there, |messages| *messages >= open).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

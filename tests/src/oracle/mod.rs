@@ -50,6 +50,9 @@ pub enum Writes {
     /// of those may have bumped a version too, and one that was superseded may have put the newer number back. Of rows
     /// that say the same number, one may have found it there and be `updated` because its intent stood.
     Explained,
+    /// The ledger was put back to an earlier moment, and what it said since is gone: whoever was written in that time ends
+    /// as `unchanged`. Still nobody was written more often than rows ask for.
+    LostTail,
     /// Others write the same Patients, without being counted.
     Others,
 }

@@ -17,7 +17,8 @@ impl Oracle<'_> {
             verdict.wrong(blind > 0, || format!("{blind} writes named no version"));
             let made = self.judge_patients(verdict, before, updates).await;
             // What each person's versions explain was said there.
-            explained = if self.writes == Writes::Explained { made } else { explained };
+            explained =
+                if matches!(self.writes, Writes::Explained | Writes::LostTail) { made } else { explained };
         }
         let (writes, explained) = (stats.writes, explained + self.other_writes);
         verdict.doubled(writes.saturating_sub(explained), || {
@@ -59,6 +60,13 @@ impl Oracle<'_> {
             _ if bumped == updated => return,
             Writes::Others => return,
             Writes::Exact => (updated, updated),
+            Writes::LostTail => {
+                let sql = format!(
+                    "SELECT COUNT(*) FROM row JOIN run USING (run_id)
+                     WHERE kind = 'night' AND nik_hash = '{hash}' AND outcome IN ('updated', 'unchanged')"
+                );
+                (updated, u32::try_from(self.world.count(&sql).await).expect("few rows of one person"))
+            }
             Writes::Explained => {
                 let of_nik = |what: &str, and: &str| {
                     format!(

@@ -26,6 +26,10 @@ pub enum Sign {
     Terminate,
     /// SIGSTOP: it stands still, and holds what it has.
     Stop,
+    /// SIGKILL, without waiting for its end.
+    Kill,
+    /// SIGCONT: it goes on after [`Stop`](Self::Stop), and does not know how long it stood.
+    Continue,
     /// SIGHUP: what is kept elsewhere has changed.
     HangUp,
 }
@@ -76,12 +80,19 @@ impl Running {
         self.child.try_wait().expect("a child can be asked").and_then(|status| status.code())
     }
 
+    /// How it ended, if it has, by itself or by a signal.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be asked")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, sign: Sign) {
         let name = match sign {
             Sign::Interrupt => "-INT",
             Sign::Terminate => "-TERM",
             Sign::Stop => "-STOP",
+            Sign::Kill => "-KILL",
+            Sign::Continue => "-CONT",
             Sign::HangUp => "-HUP",
         };
         let sent = std::process::Command::new("kill").arg(name).arg(self.id().to_string()).status();

@@ -31,6 +31,7 @@ pub struct Cluster {
     database: String,
     broker: String,
     keys: DataKeys,
+    queues: QueueTerms,
     /// Removed when dropped.
     _vhost: Option<Vhost>,
 }
@@ -68,12 +69,23 @@ impl Cluster {
         site.set("AMQP_URL", broker.clone());
         // What a dead worker held is free again after two of them and 15 s.
         site.set("FHIR_TIMEOUT", "1s");
-        Self { site, database, broker, keys, _vhost: None }
+        Self { site, database, broker, keys, queues: QueueTerms::default(), _vhost: None }
     }
 
     /// Sets a variable for the starts to come.
     pub fn set(&mut self, variable: &str, value: impl Into<String>) {
         self.site.set(variable, value);
+    }
+
+    /// Programs started from now on keep a fraction of all intervals, and queues that are made from now on allow so many
+    /// deliveries, if a number is given.
+    #[cfg(feature = "failpoints")]
+    pub fn hurry(&mut self, by: u32, delivery_limit: Option<u32>) {
+        self.set("TEST_HURRY", by.to_string());
+        let usual = QueueTerms::default();
+        self.queues.ladder = shared::testing::ladder_of(&usual.ladder, by);
+        self.queues.delivery_limit = delivery_limit.unwrap_or(usual.delivery_limit);
+        self.set("TEST_DELIVERY_LIMIT", self.queues.delivery_limit.to_string());
     }
 
     /// The site, to be set up.
@@ -187,9 +199,19 @@ impl Cluster {
         consumers
     }
 
+    /// The queues of nights and of dry runs, to be looked at.
+    pub fn queues(&self) -> [RabbitMqQueue; 2] {
+        [self.queue(NIGHT), self.queue("nightly-whatsapp-sync.dry-run")]
+    }
+
+    /// The keys of what is sealed.
+    pub fn keys(&self) -> &DataKeys {
+        &self.keys
+    }
+
     fn queue(&self, prefix: &str) -> RabbitMqQueue {
         let mut config = RabbitMqConfig::new(&self.broker).expect("an address");
-        config.queues = QueueTerms { prefix: prefix.into(), ..QueueTerms::default() };
+        config.queues = QueueTerms { prefix: prefix.into(), ..self.queues.clone() };
         RabbitMqQueue::new(config, std::sync::Arc::new(NoStrays))
     }
 

@@ -33,6 +33,13 @@ impl Network {
         cluster.spawn(command)
     }
 
+    /// Leads the programs that are started from now on through here.
+    pub fn lead(&self, cluster: &mut Cluster) {
+        for (name, value) in &self.variables {
+            cluster.set(name, value.clone());
+        }
+    }
+
     /// Nothing arrives from or at any of them.
     pub fn swallow(&self) {
         for relay in [&self.postgres, &self.rabbitmq, &self.fhir] {

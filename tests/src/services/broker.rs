@@ -150,6 +150,17 @@ impl Broker {
         String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with('<')).count()
     }
 
+    /// Runs `rabbitmqctl` with these arguments.
+    ///
+    /// # Panics
+    /// It fails.
+    pub async fn control(&self, arguments: &[&str]) {
+        let mut command = tokio::process::Command::new(self.scripts.join("rabbitmqctl"));
+        command.env_clear().envs(environment(&self.folder, self.ports));
+        let output = command.arg("-q").args(arguments).output().await.expect("rabbitmqctl runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     async fn until_up(&mut self) -> Result<(), String> {
         let gives_up = Instant::now() + PATIENCE;
         let management = self.management();

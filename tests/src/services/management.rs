@@ -152,6 +152,26 @@ impl Management {
         assert_eq!(answer["routed"], true, "to {queue}");
     }
 
+    /// Puts so many messages that are ready in a queue into it again, beside themselves. How many there were.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn copy_messages(&self, vhost: &str, queue: &str, most: u32) -> usize {
+        let wanted = json!({ "count": most, "ackmode": "ack_requeue_true", "encoding": "base64" });
+        let found = self.ask("POST", &format!("queues/{vhost}/{queue}/get"), Some(wanted));
+        let found = found.expect("messages can be looked at");
+        let messages = found.as_array().expect("a list");
+        for message in messages {
+            let copy = json!({
+                "properties": message["properties"], "routing_key": queue, "payload": message["payload"],
+                "payload_encoding": message["payload_encoding"],
+            });
+            let path = format!("exchanges/{vhost}/amq.default/publish");
+            self.ask("POST", &path, Some(copy)).expect("a message can be published");
+        }
+        messages.len()
+    }
+
     fn ask(&self, method: &str, path: &str, body: Option<Value>) -> std::io::Result<Value> {
         let address = (self.host.as_str(), self.port).to_socket_addrs()?.next();
         let address = address.ok_or(std::io::ErrorKind::AddrNotAvailable)?;

@@ -34,6 +34,8 @@ pub struct Relay {
     to: SocketAddr,
     at: SocketAddr,
     flow: watch::Sender<Flow>,
+    /// How often connections were reset.
+    resets: watch::Sender<u32>,
     accepted: Arc<AtomicUsize>,
     serving: Mutex<Option<JoinHandle<()>>>,
 }
@@ -50,6 +52,7 @@ impl Relay {
             to,
             at,
             flow: watch::Sender::new(Flow::Passes),
+            resets: watch::Sender::new(0),
             accepted: Arc::default(),
             serving: Mutex::default(),
         };
@@ -108,6 +111,12 @@ impl Relay {
         self.accept().await;
     }
 
+    /// Resets every connection at both ends: what was on its way is gone, and neither end is told in order. New ones
+    /// are accepted.
+    pub fn reset(&self) {
+        self.resets.send_modify(|resets| *resets += 1);
+    }
+
     /// What becomes of bytes from now on, those on their way included. New connections are accepted all the same.
     pub fn flow(&self, flow: Flow) {
         self.flow.send_replace(flow);
@@ -115,11 +124,12 @@ impl Relay {
 
     fn serve(&self, listener: TcpListener) {
         let (to, flow, accepted) = (self.to, self.flow.subscribe(), self.accepted.clone());
+        let resets = self.resets.clone();
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 accepted.fetch_add(1, Ordering::Relaxed);
-                connections.spawn(relay(stream, to, flow.clone()));
+                connections.spawn(relay(stream, to, flow.clone(), resets.subscribe()));
             }
         });
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
@@ -135,13 +145,24 @@ impl Drop for Relay {
     }
 }
 
-async fn relay(mut client: TcpStream, to: SocketAddr, flow: watch::Receiver<Flow>) {
+async fn relay(
+    mut client: TcpStream,
+    to: SocketAddr,
+    flow: watch::Receiver<Flow>,
+    mut resets: watch::Receiver<u32>,
+) {
     let Ok(mut server) = TcpStream::connect(to).await else { return };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     tokio::select! {
         () = pass(from_client, to_server, flow.clone(), |flow| flow != Flow::Swallowed) => {}
         () = pass(from_server, to_client, flow, |flow| !matches!(flow, Flow::Swallowed | Flow::Unanswered)) => {}
+        Ok(()) = resets.changed() => {
+            for end in [&client, &server] {
+                // An end that is gone already needs no reset.
+                let _ = end.set_zero_linger();
+            }
+        }
     }
 }
 

@@ -58,6 +58,7 @@ use super::{
 };
 use crate::data_key::KeyedHash;
 use crate::domain::RunDate;
+use crate::testing::hurried_to;
 
 /// How much longer than others a statement over a whole snapshot may take.
 const WHOLE_SNAPSHOT: u32 = 10;
@@ -78,8 +79,8 @@ impl Default for PostgresTerms {
     fn default() -> Self {
         Self {
             connections: 8,
-            connect_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::from_secs(30),
+            connect_timeout: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            statement_timeout: hurried_to(Duration::from_secs(4), Duration::from_secs(30)),
         }
     }
 }

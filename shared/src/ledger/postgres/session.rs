@@ -22,6 +22,7 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::failed;
 use crate::ledger::LedgerError;
+use crate::testing::hurried_to;
 
 /// How much longer than the server we wait for its own time-out to be told.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -136,7 +137,7 @@ impl Session {
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
                  SET LOCAL idle_in_transaction_session_timeout = {}; {}",
                 self.limit.as_millis(),
-                IDLE.as_millis(),
+                hurried_to(Duration::from_secs(3), IDLE).as_millis(),
                 self.plan.settings()
             )
         });

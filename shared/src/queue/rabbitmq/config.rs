@@ -11,10 +11,17 @@ use secrecy::ExposeSecret as _;
 
 use crate::ledger::RowMessage;
 use crate::secrets::LiveSecret;
+use crate::testing::{delivery_limit, hurried, hurried_ladder, hurried_to};
 use crate::traces::Sending;
 
 /// Seconds between heartbeats; two that are missed end a connection.
 const HEARTBEAT: u16 = 10;
+
+fn heartbeat() -> u16 {
+    let hurried = hurried(Duration::from_secs(HEARTBEAT.into())).as_secs();
+    // Below that, heartbeats are late on a machine that has much else to do.
+    u16::try_from(hurried).unwrap_or(HEARTBEAT).max(2)
+}
 
 /// The broker's address cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +94,7 @@ impl RabbitMqConfig {
 
 fn read(address: &str) -> Result<AMQPUri, AddressError> {
     let mut uri: AMQPUri = address.parse().map_err(AddressError)?;
-    uri.query.heartbeat = Some(HEARTBEAT);
+    uri.query.heartbeat = Some(heartbeat());
     Ok(uri)
 }
 
@@ -146,8 +153,8 @@ impl Default for QueueTerms {
     fn default() -> Self {
         Self {
             prefix: "nightly-sync".into(),
-            ladder: [1, 2, 3, 5, 10, 20, 40, 80, 150, 300].map(Duration::from_secs).to_vec(),
-            delivery_limit: 500,
+            ladder: hurried_ladder(&[1, 2, 3, 5, 10, 20, 40, 80, 150, 300].map(Duration::from_secs)),
+            delivery_limit: delivery_limit(500),
         }
     }
 }
@@ -161,6 +168,8 @@ pub struct Waits {
     pub answer: Duration,
     /// For each confirm, from when its message was published.
     pub confirm: Duration,
+    /// Between looks whether a consumer that gets nothing was forgotten by the broker.
+    pub forgotten: Duration,
     /// The longest retry that waits in the process instead of in a retry queue.
     pub in_process: Duration,
     /// The first back-off of a broker that cannot be reached, before jitter; doubles with each failure.
@@ -172,12 +181,13 @@ pub struct Waits {
 impl Default for Waits {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(10),
-            answer: Duration::from_secs(10),
-            confirm: Duration::from_secs(10),
-            in_process: Duration::from_secs(1),
-            back_off_first: Duration::from_millis(250),
-            back_off_most: Duration::from_secs(5),
+            connect: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            answer: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            confirm: hurried_to(Duration::from_secs(4), Duration::from_secs(10)),
+            forgotten: hurried(Duration::from_secs(20)),
+            in_process: hurried(Duration::from_secs(1)),
+            back_off_first: hurried(Duration::from_millis(250)),
+            back_off_most: hurried(Duration::from_secs(5)),
         }
     }
 }

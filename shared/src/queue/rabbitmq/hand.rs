@@ -13,6 +13,7 @@ use super::publisher::Outgoing;
 use super::subscription::{Desk, Held};
 use super::topology::Topology;
 use crate::queue::{Channel, Delivery, QueueError, Settle, Settler};
+use crate::testing::Failpoint;
 
 /// What settling needs beside the delivery.
 pub(super) struct Settling {
@@ -36,6 +37,7 @@ impl Settling {
             tracing::debug!(error = %fault, "a copy to be tried again is carried once more");
             self.courier.carry(copy).await?;
         }
+        Failpoint::PutOff.pass();
         if let Err(fault) = self.acknowledge(held).await {
             // It is gone with its connection, and comes again, of a turn that is stale by then.
             tracing::debug!(error = %fault, "the copy to be tried again carries on alone");

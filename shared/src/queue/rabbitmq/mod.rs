@@ -9,6 +9,7 @@
 mod config;
 mod courier;
 mod fault;
+mod forgotten;
 mod hand;
 mod kept;
 mod link;
@@ -32,6 +33,7 @@ use super::{Channel, Deliveries, Depth, Queue, QueueError};
 use crate::ledger::{RowKey, RowMessage};
 use courier::Courier;
 use fault::within;
+use forgotten::Looks;
 use hand::Settling;
 use link::Link;
 use publisher::{Outgoing, Publisher};
@@ -138,6 +140,7 @@ impl RabbitMqQueue {
             consumer,
             queue: queue.clone(),
             strays: self.strays.clone(),
+            looks: Looks::new(self.config.waits.forgotten),
         };
         self.pumps.spawn(pump.run());
         let mut desks = self.desks();

@@ -19,6 +19,7 @@ use super::link::Link;
 use super::message;
 use super::topology::{Counts, Topology};
 use crate::ledger::RowMessage;
+use crate::testing::Failpoint;
 
 /// Channels in use at a time; more callers wait for one.
 const CHANNELS: usize = 8;
@@ -180,6 +181,7 @@ impl Publisher {
             let deadline = Instant::now() + self.config.waits.confirm;
             flying.push_back(Flying { index, deadline, confirming, landed });
         }
+        Failpoint::Published.pass();
         for flying in flying {
             self.land(flying, &mut landed).await;
         }

@@ -13,6 +13,7 @@ use lapin::{Channel, Consumer};
 use tokio::task::JoinSet;
 
 use super::fault::within;
+use super::forgotten::Looks;
 use super::hand::Settling;
 use super::link::Link;
 use super::message;
@@ -30,6 +31,7 @@ pub(super) struct Pump {
     pub consumer: Consumer,
     pub queue: String,
     pub strays: Arc<dyn Strays>,
+    pub looks: Looks,
 }
 
 impl Pump {
@@ -42,7 +44,10 @@ impl Pump {
             }
             tokio::select! {
                 next = next(&mut self.consumer) => match next {
-                    Some(delivery) => self.arrived(delivery, &mut strays),
+                    Some(delivery) => {
+                        self.looks.arrived();
+                        self.arrived(delivery, &mut strays);
+                    }
                     None => {
                         // Cancelled by the broker, most likely because the queue is gone, or disconnected.
                         self.link.declare_again();
@@ -52,6 +57,18 @@ impl Pump {
                 },
                 () = returned => {}
                 Some(_) = strays.join_next() => {}
+                () = self.looks.until_due() => {
+                    let (answer, has_room) = (self.settling.answer, self.desk.is_empty());
+                    if self.looks.look(&self.channel, &self.queue, answer, has_room).await {
+                        tracing::warn!(
+                            queue = self.queue,
+                            "RabbitMQ has messages and delivers none; subscribing again"
+                        );
+                        self.link.declare_again();
+                        self.desk.end();
+                        break;
+                    }
+                }
             }
         }
         self.wind_up(&mut strays).await;

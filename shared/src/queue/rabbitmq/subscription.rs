@@ -154,6 +154,12 @@ impl Desk {
         self.returned.notified().await;
     }
 
+    /// Whether it holds nothing, in anybody's hand or waiting: all of the prefetch is free.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.state();
+        state.ready.is_empty() && state.waiting.is_empty() && state.in_hand == 0
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.state().over
     }

@@ -78,16 +78,17 @@ impl Topology {
         within(answer, "declare the dead-letter exchange", exchange).await?;
         for (queue, arguments) in self.queues() {
             self.declare_queue(channel, answer, &queue, arguments).await?;
-        }
-        for queue in [&self.dead, &self.work] {
-            let bound = channel.queue_bind(
-                queue.as_str().into(),
-                self.exchange.as_str().into(),
-                queue.as_str().into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            );
-            within(answer, "bind a queue", bound).await?;
+            // At once: what is dead-lettered before its way leads somewhere waits for three minutes in the broker.
+            if queue == self.dead || queue == self.work {
+                let bound = channel.queue_bind(
+                    queue.as_str().into(),
+                    self.exchange.as_str().into(),
+                    queue.as_str().into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                );
+                within(answer, "bind a queue", bound).await?;
+            }
         }
         Ok(())
     }

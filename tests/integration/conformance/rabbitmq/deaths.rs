@@ -2,7 +2,7 @@
 
 use shared::queue::{Channel, Depth, Settle};
 use tests::conformance::queue::{message, test_config};
-use tests::services::Vhost;
+use tests::services::{Broker, Vhost};
 
 use super::*;
 
@@ -25,6 +25,31 @@ async fn a_message_redelivered_too_often_comes_out_as_a_dead_letter() {
     assert!(deaths.contains("delivery_limit"), "{deaths}");
     buried.settle(Settle::Done).await.expect("to settle");
     until_depth(&queue, Depth::default()).await;
+}
+
+/// A queue that is gone without its consumers being told, as when the broker could not finish making it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_the_broker_forgot_is_made_again() {
+    let broker = Broker::start().await;
+    broker.management().make_vhost("forgetful");
+    let mut config = test_config(&broker.url("forgetful"));
+    config.waits.forgotten = Duration::from_millis(200);
+    let queue = queue_with(config);
+    let mut work = subscribe(&queue, Channel::Work).await;
+    publish(&queue, 0..1).await;
+    next(&mut work).await.settle(Settle::Done).await.expect("to settle");
+    let forget = format!(
+        "Q = rabbit_misc:r(<<\"forgetful\">>, queue, <<\"{WORK}\">>), {{ok, A}} = rabbit_amqqueue:lookup(Q), \
+         {{Name, Node}} = amqqueue:get_pid(A), rabbit_amqqueue:internal_delete(Q, <<\"nobody\">>), \
+         ra:force_delete_server(quorum_queues, {{Name, Node}})."
+    );
+    broker.control(&["eval", &forget]).await;
+    // The first comes back, and has the queue made again.
+    let kept = async { while publish(&queue, 1..2).await.is_empty() {} };
+    timeout(PATIENCE, kept).await.expect("the queue is there again");
+    ends(&mut work).await;
+    let mut work = subscribe(&queue, Channel::Work).await;
+    assert_eq!(next(&mut work).await.message, message(1));
 }
 
 #[tokio::test]

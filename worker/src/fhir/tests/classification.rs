@@ -14,6 +14,7 @@ async fn classes(make: impl Fn() -> Response<Bytes>) -> [String; 3] {
         Some(Failure::Forbidden { .. }) => "forbidden".to_owned(),
         Some(Failure::Conflict { .. }) => "conflict".to_owned(),
         Some(Failure::Gone { .. }) => "gone".to_owned(),
+        Some(Failure::TooLarge(_)) => "too large".to_owned(),
         Some(Failure::Rejected { .. }) => "rejected".to_owned(),
     };
     let id = PatientId::new("p1").unwrap();
