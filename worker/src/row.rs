@@ -10,7 +10,8 @@ use shared::data_key::DataKeys;
 use shared::domain::{Nik, Outcome, PhoneNumber, Reason, Warning};
 use shared::error_chain;
 use shared::ledger::{
-    Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowMessage, RunKind, Settlement,
+    Burial, Claim, ClaimRequest, Claimed, GateKind, Intent, Ledger, Record, Recorded, RowMessage, RunKind,
+    Settlement,
 };
 use shared::payload::Payload;
 use shared::queue::{Delivery, Settle};
@@ -108,7 +109,7 @@ impl Rows {
             return match self.batches.claims.ask(request).await {
                 Ok(Claim::Ours(claimed)) => self.carry_out(message, &claimed, asked_at).await,
                 Ok(Claim::Settled(_) | Claim::Stale) => Settle::Done,
-                Ok(Claim::Failed(reason)) => Settle::DeadLetter(reason),
+                Ok(Claim::Failed(_)) => self.bury(message).await,
                 Ok(Claim::Suspect) => {
                     // Given up before the other is waited for, which waits for all of these.
                     drop(place);
@@ -120,6 +121,15 @@ impl Rows {
                 }
                 Err(LedgerFailed) => Settle::RetryAfter(LEDGER_PAUSE, message.turn),
             };
+        }
+    }
+
+    /// The verdict stands in the ledger, and what was to bring it to its burial came to nothing: not to the queue again,
+    /// where whatever swallowed it may swallow it once more.
+    async fn bury(&self, message: &RowMessage) -> Settle {
+        match self.batches.burials.ask(Burial { key: message.key, deaths: None }).await {
+            Ok(()) => Settle::Done,
+            Err(LedgerFailed) => Settle::RetryAfter(LEDGER_PAUSE, message.turn),
         }
     }
 
