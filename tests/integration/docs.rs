@@ -403,7 +403,9 @@ fn every_test_that_the_guarantees_name_is_there() {
         let folder = format!("/{}/", module.replace("::", "/"));
         let is_there = found.iter().any(|(path, text)| {
             let path = path.display().to_string();
-            (path.ends_with(&file) || path.contains(&folder)) && text.contains(&format!("fn {test}("))
+            // As a function, or as a line of a table of tests.
+            let is_in = text.contains(&format!("fn {test}(")) || text.contains(&format!("\n    {test}: \""));
+            (path.ends_with(&file) || path.contains(&folder)) && is_in
         });
         assert!(is_there, "docs/guarantees.md names {name}, which is not there");
     }
