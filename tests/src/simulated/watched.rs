@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use shared::clock::Clock;
 use shared::ledger::RowKey;
 use shared::ledger::sqlite::SqliteLedger;
 use shared::queue::Settle;
@@ -16,12 +17,18 @@ pub(super) struct Claims {
     held: Arc<Mutex<BTreeMap<RowKey, i64>>>,
     ledger: Arc<SqliteLedger>,
     trace: Trace,
+    clock: Clock,
     without: Option<Without>,
 }
 
 impl Claims {
-    pub(super) fn new(ledger: Arc<SqliteLedger>, trace: Trace, without: Option<Without>) -> Self {
-        Self { held: Arc::default(), ledger, trace, without }
+    pub(super) fn new(
+        ledger: Arc<SqliteLedger>,
+        trace: Trace,
+        clock: Clock,
+        without: Option<Without>,
+    ) -> Self {
+        Self { held: Arc::default(), ledger, trace, clock, without }
     }
 
     /// After a call to the ledger, what this world does without is taken away.
@@ -42,10 +49,11 @@ impl Claims {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         let Some(epoch) = held.filter(|_| !matches!(how, Settle::RetryAfter(..))) else { return };
         let (run, row) = (key.run.to_string().replace('-', ""), key.sheet_row);
-        // A stale message of an older turn is done with beside the claim.
+        // A stale message of an older turn is done with beside the claim; a claim whose lease is over is the sweep's.
+        let now = self.clock.micros();
         let stands = self.ledger.count_in_memory(&format!(
             "SELECT COUNT(*) FROM row WHERE run_id = x'{run}' AND sheet_row = {row} AND state = 'claimed'
-               AND epoch = {epoch} AND turn = {turn}"
+               AND epoch = {epoch} AND turn = {turn} AND sweep_at > {now}"
         ));
         if stands.expect("a ledger in memory") > 0 {
             self.trace.violated(format!("row {row} was settled before its claim had an end"));

@@ -108,7 +108,7 @@ impl World {
     pub(super) fn start(&self, name: String) -> Start {
         self.trace.note(&name, "starts");
         let life = Life::new(name, self.trace.clone(), self.weather.clone());
-        let claims = Claims::new(self.ledger.clone(), self.trace.clone(), self.without);
+        let claims = Claims::new(self.ledger.clone(), self.trace.clone(), self.clock.clone(), self.without);
         let queues = Queues::one(self.broker.used_by(&life, &claims));
         let ledger = WatchedLedger::over(self.ledger.clone(), Calls(life.clone(), claims));
         let (keys, clock) = (self.keys.clone(), self.clock.clone());
