@@ -235,6 +235,7 @@ fn change(at: usize) -> Change {
         patch: Bytes::from_static(b"[]"),
         before: json!([]),
         previous: None,
+        number: PhoneNumber::from_telecom("+6281234567890").expect("a number"),
     }
 }
 

@@ -51,7 +51,8 @@ pub struct Change {
     pub before: Value,
     /// The number that it replaces, masked; none where there was none.
     pub previous: Option<String>,
-    number: PhoneNumber,
+    /// The number it sets.
+    pub number: PhoneNumber,
 }
 
 impl Change {
