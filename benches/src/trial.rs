@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use ::tests::night::until;
+use ::tests::process::{API_KEY, Cluster, DATE, Running, Sign, Site};
+use ::tests::services::{Broker, PostgresServer};
 use simulators::{DemoNight, NightOptions, Second, StatsSnapshot};
-use tests::night::until;
-use tests::process::{API_KEY, Cluster, DATE, Running, Sign, Site};
-use tests::services::{Broker, PostgresServer};
 use tokio::process::Command;
 use tokio::time::Instant;
 
