@@ -62,7 +62,7 @@ impl FhirServer {
         let of = |entry: &Entry| entry.request.as_ref().map_or(String::new(), |request| request.url.clone());
         let mut urls: Vec<String> = bundle.entry.iter().map(of).collect();
         // Never the search that some clients put in front.
-        let unapplied = (plan.batch_lie == Some(BatchLie::Unapplied)).then(|| bundle.entry.len() / 2);
+        let unapplied = (plan.batch_lie == Some(BatchLie::Unapplied)).then_some(bundle.entry.len() / 2);
         let mut entries = bundle.entry.into_iter().enumerate().collect::<Vec<_>>();
         // FHIR R4, http.html#trules: DELETE, POST, PUT and PATCH, GET. The sort is stable.
         entries.sort_by_key(|(_, entry)| {
