@@ -2,7 +2,7 @@
 
 use shared::fuzzing::amqp::{deaths, decode, encode, ours, trace};
 use shared::fuzzing::lapin::BasicProperties;
-use shared::fuzzing::lapin::types::{AMQPValue, FieldArray, FieldTable};
+use shared::fuzzing::lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 
 use crate::input::Input;
 
@@ -11,7 +11,7 @@ pub fn message(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let properties = match input.byte() % 4 {
         0 => BasicProperties::default(),
-        1 => BasicProperties::default().with_content_type(input.text().as_str().into()),
+        1 => BasicProperties::default().with_content_type(short(&mut input)),
         _ => ours(),
     };
     let mut headers = FieldTable::default();
@@ -48,6 +48,11 @@ fn value(input: &mut Input<'_>, depth: u8) -> AMQPValue {
             }
             AMQPValue::FieldTable(table)
         }
-        _ => AMQPValue::ShortString(input.text().chars().take(60).collect::<String>().as_str().into()),
+        _ => AMQPValue::ShortString(short(input)),
     }
+}
+
+/// At most 255 bytes, which is all that its length on the wire can say (AMQP 0-9-1, 4.2.5.3).
+fn short(input: &mut Input<'_>) -> ShortString {
+    input.text().chars().take(60).collect::<String>().as_str().into()
 }

@@ -29,8 +29,9 @@ async fn dies(process: Process, until: impl Future<Output = ()>, kill: impl FnOn
 
 #[tokio::test]
 async fn an_interrupted_night_drains_and_the_next_start_carries_it_on() {
-    let scene = Scene::people(150).await;
-    scene.type_everybody(0..150, 0);
+    // More than a worker has in hand, which it finishes.
+    let scene = Scene::people(400).await;
+    scene.type_everybody(0..400, 0);
     scene.simulators.set_faults(FaultPlan { latency: Latency::fixed(5.0), ..FaultPlan::default() });
     let process = scene.open().await;
     let order = whole();
@@ -52,7 +53,7 @@ async fn an_interrupted_night_drains_and_the_next_start_carries_it_on() {
     let carried_on = scene.night().await;
     assert_eq!(carried_on.reports[0].run_id, ended.reports[0].run_id);
     let stats = scene.simulators.snapshot();
-    assert_eq!((stats.batch_gets, stats.writes, stats.writes_beyond_first), (read, 150, 0));
+    assert_eq!((stats.batch_gets, stats.writes, stats.writes_beyond_first), (read, 400, 0));
     scene.check().await;
 }
 
