@@ -242,6 +242,8 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use jiff::Timestamp;
     use shared::ledger::RunId;
 
@@ -259,9 +261,11 @@ mod tests {
         victims: Duration::from_secs(600),
     };
 
+    /// Each `RunId::new` is another.
+    static RUN: LazyLock<RunId> = LazyLock::new(|| RunId::new(Timestamp::UNIX_EPOCH));
+
     fn row(sheet_row: u32) -> Failed {
-        let run = RunId::new(Timestamp::UNIX_EPOCH);
-        Failed { row: RowKey { run, sheet_row, generation: 1 }, attempts: 0 }
+        Failed { row: RowKey { run: *RUN, sheet_row, generation: 1 }, attempts: 0 }
     }
 
     /// What these rows are told, failing one after the other.
