@@ -36,15 +36,13 @@ bench-micro:
 # Every test but the long ones, and so many simulated nights: a number and no time, so that the same are played everywhere.
 test: bins others services browser watching
 	cargo test --workspace --locked
-	cargo run --locked -p tests --bin simulated-nights -- --seeds 1500
+	target/debug/simulated-nights --seeds 1500
 
 # The long ones too: more kills.
 test-all: bins others services browser watching earlier
 	cargo test --workspace --locked -- --include-ignored
+	target/debug/simulated-nights --seeds 1500
 
-# The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
-# of tokio would be chosen, and every dependency checked a second time.
-CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
 # Many more simulated nights, of other seeds: `make nights SEEDS=1000000 FROM=5000000`. A plan that breaks a promise is
 # printed; what to do with it is in ARCHITECTURE.md.
 SEEDS ?= 100000
@@ -52,6 +50,9 @@ FROM ?= 1500
 nights:
 	cargo run --release --locked -p tests --bin simulated-nights -- --seeds $(SEEDS) --from $(FROM)
 
+# The programs are checked without their optional features, too. With all of the workspace, since otherwise other features
+# of tokio would be chosen, and every dependency checked a second time.
+CLUSTER = producer/cluster,worker/cluster,dashboard/cluster
 lint: checks
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
